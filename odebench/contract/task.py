@@ -1,0 +1,94 @@
+"""What a task promises: which question a cell asks of its model, solver and gradient method."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import Tensor
+
+from odebench.contract.field import Field, State
+from odebench.contract.gradient import GradientMethod
+from odebench.contract.grid import Grid, GridRequest
+from odebench.contract.model import Problem
+from odebench.contract.solver import Solver
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a task is given, in the measured process.
+
+    Attributes:
+        problem: the model's problem, already in the cell's dtype on its device. `problem.field` is opaque there: it can be
+            called and tells its parameters, and that is all.
+        solver: the solver.
+        gradient: the gradient method, or None where the task needs none.
+        grid: how time is divided.
+    """
+
+    problem: Problem
+    solver: Solver
+    gradient: GradientMethod | None
+    grid: GridRequest
+
+    @property
+    def field(self) -> Field:
+        """The vector field."""
+        return self.problem.field
+
+
+@dataclass(kw_only=True)
+class Answer:
+    """What one run of a task gave.
+
+    Attributes:
+        states: tensors by name, for the judge: `ys`, `grad_y0`, …; tuple states as `ys.0`, `ys.1`, ….
+        grid: the steps that were taken, where the solver tells.
+        accepted: accepted steps, where the solver tells.
+        rejected: rejected steps, where the solver tells.
+        backward: starts the backward pass, which fills in `states` with gradients; None where there is none.
+    """
+
+    states: dict[str, Tensor] = field(default_factory=dict)
+    grid: Grid | None = None
+    accepted: int | None = None
+    rejected: int | None = None
+    backward: Callable[[], None] | None = None
+
+
+class Task(ABC):
+    """A kind of question. Its parameters are the keyword arguments of `__init__`.
+
+    Attributes:
+        name: kebab-case, stable for ever.
+        needs_gradient: whether a gradient method takes part.
+    """
+
+    name: str
+    needs_gradient: ClassVar[bool] = False
+
+    @abstractmethod
+    def forward(self, setting: Setting, y0: State) -> Answer:
+        """Run the forward part from `y0`. This and `Answer.backward` are what is timed: nothing else belongs in them."""
+
+    @abstractmethod
+    def judge(self, answer: dict[str, Tensor], known: Known) -> dict[str, float | None]:
+        """Columns of a record from the answer's tensors and what is known; runs outside the measured process."""
+
+
+class Known(ABC):
+    """What the host knows about a problem and no plugin sees: asked for by `Task.judge`, computed when asked."""
+
+    @abstractmethod
+    def solution(self, ts: tuple[float, ...]) -> tuple[State, float]:
+        """The reference solution in float64 at `ts`, `(times, batch, *state)`, and its relative uncertainty."""
+
+    @abstractmethod
+    def gradient(self) -> tuple[dict[str, Tensor], float]:
+        """Gradient of the continuous problem's loss by name (`grad_y0`, `grad_params`, flat) and its uncertainty."""
+
+    @abstractmethod
+    def discrete_gradient(self) -> dict[str, Tensor]:
+        """Exact gradient, in float64, of the discrete solution on the cell's own grid; same names."""

@@ -1,0 +1,77 @@
+"""Every error that odebench raises on purpose.
+
+A message says what is wrong, where, what was found and what to do. Anything that is not an `OdebenchError` is a bug.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class OdebenchError(Exception):
+    """Base of all errors of odebench; the command line shows its text without a traceback."""
+
+
+class SuiteError(OdebenchError):
+    """A suite file, or an override of one of its keys, cannot be used."""
+
+
+class PluginError(OdebenchError):
+    """A plugin broke a rule of registration: a name taken twice, a missing attribute, a wrong type."""
+
+
+class UnknownNameError(PluginError):
+    """No plugin registers this name for this kind."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind, self.name = kind, name
+        self.nearest = nearest(name, known)
+        hint = f"; did you mean {self.nearest!r}?" if self.nearest else "."
+        super().__init__(f"No plugin registers a {kind} named {name!r}{hint} `odebench list {kind}s` shows all.")
+
+
+class IncompatibleError(OdebenchError):
+    """Two things that cannot work together: a gradient method and a solver, a field and a grid, a dtype and a device."""
+
+
+class FieldError(OdebenchError):
+    """A vector field returned something that is no derivative of the state it was given."""
+
+
+class TableauError(OdebenchError):
+    """A Butcher tableau contradicts itself."""
+
+
+class GridError(OdebenchError):
+    """Step counts, tolerances or output times that describe no solve."""
+
+
+class DivergedError(OdebenchError):
+    """A solve could not go on: the step size fell below its minimum, or the number of steps reached its maximum.
+
+    Attributes:
+        solution: what was solved until then, or None.
+    """
+
+    def __init__(self, message: str, solution: Any = None) -> None:
+        super().__init__(message)
+        self.solution = solution
+
+
+class RecordError(OdebenchError):
+    """A result folder, or a file in it, cannot be read or written."""
+
+
+class MeasurementError(OdebenchError):
+    """A measured call broke a rule of measuring, so its figures would mean nothing."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word closest to `word`, or None where none is close."""
+    known = list(known)
+    matches = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    if matches:
+        return matches[0]
+    return next((k for k in known if word and (k.startswith(word) or word in k)), None)
