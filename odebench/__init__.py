@@ -1,0 +1,49 @@
+"""A benchmark suite for neural-ODE solvers, gradient methods and models, and a library of fast, exact ones.
+
+The public names are loaded when they are first used, so that `import odebench` needs no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Answer": "odebench.contract",
+    "ButcherTableau": "odebench.numerics",
+    "ExplicitRungeKutta": "odebench.numerics",
+    "Field": "odebench.contract",
+    "GradientMethod": "odebench.contract",
+    "Grid": "odebench.contract",
+    "Model": "odebench.contract",
+    "OdebenchError": "odebench.errors",
+    "OneStepSolver": "odebench.numerics",
+    "OpaqueSolver": "odebench.contract",
+    "Problem": "odebench.contract",
+    "Setting": "odebench.contract",
+    "Solution": "odebench.contract",
+    "Solver": "odebench.contract",
+    "Stats": "odebench.contract",
+    "Step": "odebench.contract",
+    "StepSize": "odebench.contract",
+    "Task": "odebench.contract",
+    "Tolerance": "odebench.contract",
+    "hookimpl": "odebench.hookspecs",
+    "load": "odebench.report.frame",
+    "odeint": "odebench.odeint",
+    "solve": "odebench.api",
+}
+
+__all__ = [*sorted(_WHERE), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'odebench' has no attribute {name!r}")
+    return getattr(importlib.import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
