@@ -91,7 +91,8 @@ class ButcherTableau:
     @cached_property
     def fsal(self) -> bool:
         """Whether an explicit method's last stage is f(t + dt, y1), thus the first stage of the next step."""
-        return not self.implicit and self.stages > 1 and self.stiffly_accurate and self.c[-1] == 1 and self.b[-1] == 0
+        # That b[-1] is 0 and c[-1] is 1 follows: the last row of an explicit method ends with 0, and sums to 1 as `b` does.
+        return not self.implicit and self.stiffly_accurate
 
     @cached_property
     def b_hat(self) -> tuple[Fraction, ...] | None:
