@@ -1,0 +1,98 @@
+"""How long a plan will take: what its cells took before, or took elsewhere, or a guess."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from odebench.plan.cell import Cell
+from odebench.plan.plan import Plan
+
+#: Guessed seconds of a part that nothing like it was ever measured: small problems on a laptop.
+GUESSED_S: Mapping[str, float] = {"quality": 0.5, "memory": 0.3, "timing": 0.7}
+#: Seconds that starting a process for a part costs on top of what the part itself reports.
+START_S = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartTime:
+    """What one part of one cell took.
+
+    Attributes:
+        cell: the question.
+        part: "quality", "memory" or "timing" (one round).
+        seconds: wall time of the part.
+    """
+
+    cell: Cell
+    part: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """How long a run will take.
+
+    Attributes:
+        seconds: wall time of all that is missing.
+        parts: parts to be measured; a timing round counts as one.
+        guessed: how many of them rest on no measurement at all.
+    """
+
+    seconds: float
+    parts: int
+    guessed: int
+
+
+def estimate(
+    plan: Plan,
+    measured: Iterable[PartTime] = (),
+    missing: Mapping[str, Mapping[str, int]] | None = None,
+    *,
+    workers: int = 1,
+) -> Estimate:
+    """Estimate the wall time of `plan`.
+
+    A part's time is the median of what is known about the same cell; else about the same task, model and solver; else about the
+    same task and model; else about the same part; else a guess. No part takes longer than the suite's time limit.
+
+    Args:
+        plan: what will run.
+        measured: times of earlier records, of any freshness and machine.
+        missing: by cell id, how often each part is still to be measured, `{"quality": 1, "timing": 2}`; cells that are not in it
+            are done. None means that nothing is done yet.
+        workers: processes that measure quality and memory at once; timing always runs alone.
+    """
+    known = _medians(measured)
+    each = {"quality": 1, "memory": 1, "timing": plan.suite.budget.processes}
+    seconds, parts, guessed = 0.0, 0, 0
+    for planned in plan.runnable:
+        wanted = each if missing is None else missing.get(planned.cell.id, {})
+        for part, count in wanted.items():
+            if not count:
+                continue
+            one = next((known[key] for key in _keys(planned.cell, part) if key in known), None)
+            guessed += count if one is None else 0
+            one = min(GUESSED_S.get(part, 1.0) if one is None else one, plan.suite.budget.timeout_s) + START_S
+            seconds += count * one / (1 if part == "timing" else max(workers, 1))
+            parts += count
+    return Estimate(seconds=seconds, parts=parts, guessed=guessed)
+
+
+def _keys(cell: Cell, part: str) -> tuple[tuple[str, ...], ...]:
+    """What counts as alike, the nearest first."""
+    return (
+        (part, "cell", cell.id),
+        (part, "solver", cell.task.name, cell.model.name, cell.solver.name),
+        (part, "model", cell.task.name, cell.model.name),
+        (part,),
+    )
+
+
+def _medians(measured: Iterable[PartTime]) -> dict[tuple[str, ...], float]:
+    samples: dict[tuple[str, ...], list[float]] = {}
+    for time in measured:
+        for key in _keys(time.cell, time.part):
+            samples.setdefault(key, []).append(time.seconds)
+    return {key: statistics.median(values) for key, values in samples.items()}

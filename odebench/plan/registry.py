@@ -1,0 +1,50 @@
+"""What planning asks of a catalogue of plugins. `odebench.plugins` has the real one; planning never imports it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+
+class Entry(Protocol):
+    """One registered plugin of one kind."""
+
+    @property
+    def name(self) -> str:
+        """Its registered name."""
+
+    def parameters(self) -> Mapping[str, Any]:
+        """Its parameters and their defaults, JSON values."""
+
+    def build(self, **parameters: Any) -> Any:
+        """An instance; raises `OdebenchError` for a wrong parameter."""
+
+
+class Failure(Protocol):
+    """A plugin that did not load."""
+
+    @property
+    def plugin(self) -> str:
+        """Its entry point's name, which is also the prefix of its names."""
+
+    @property
+    def message(self) -> str:
+        """What went wrong."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names that it would have registered, as far as known."""
+
+
+class Registry(Protocol):
+    """Plugins by kind ("solver", "gradient", "model", "task") and name."""
+
+    @property
+    def failures(self) -> Sequence[Failure]:
+        """Plugins that did not load."""
+
+    def names(self, kind: str) -> Sequence[str]:
+        """The registered names of a kind."""
+
+    def get(self, kind: str, name: str) -> Entry:
+        """The entry of this name."""

@@ -1,0 +1,138 @@
+"""A small registry of the same interface as the real one, without torch or any plugin."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from odebench.errors import PluginError, UnknownNameError
+
+
+class Integrate:
+    needs_gradient = False
+
+
+class Gradient:
+    needs_gradient = True
+
+    def __init__(self, loss: str = "mean-square") -> None:
+        self.loss = loss
+
+
+class LotkaVolterra:
+    def __init__(self, alpha: float = 1.5, batch: int = 4) -> None:
+        self.alpha, self.batch = alpha, batch
+
+
+class MlpField:
+    def __init__(self, width: int = 64, depth: int = 2, sizes: tuple[int, ...] = (2, 2)) -> None:
+        if width < 1:
+            raise ValueError("width must be at least 1")
+        self.width = width
+
+
+class Fixed:
+    adaptive = False
+
+
+class Midpoint:
+    adaptive = False
+
+
+class Pair:
+    def __init__(self, adaptive: bool = True, safety: float = 0.9) -> None:
+        self.adaptive = adaptive
+
+
+class Exits:
+    def __init__(self, limit: float = float("inf")) -> None:
+        raise SystemExit(3)
+
+
+class Quits:
+    adaptive = False
+
+    def __init__(self) -> None:
+        raise SystemExit("no licence")
+
+
+class Direct:
+    def supports(self, solver: Any) -> str | None:
+        return None
+
+
+class OnlyFixed:
+    def supports(self, solver: Any) -> str | None:
+        return "It needs a fixed grid." if solver.adaptive else None
+
+
+class Undecided:
+    def supports(self, solver: Any) -> bool:
+        return True
+
+
+class Raising:
+    def supports(self, solver: Any) -> None:
+        raise RuntimeError("no idea")
+
+
+class FakeEntry:
+    def __init__(self, kind: str, name: str, factory: type) -> None:
+        self.kind, self.name, self.factory = kind, name, factory
+        self.built = 0
+
+    def parameters(self) -> dict[str, Any]:
+        signature = inspect.signature(self.factory)
+        return {name: p.default for name, p in signature.parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD}
+
+    def build(self, **parameters: Any) -> Any:
+        self.built += 1
+        if unknown := parameters.keys() - self.parameters().keys():
+            raise PluginError(f"no parameter {unknown}")
+        return self.factory(**parameters)
+
+
+@dataclass(frozen=True)
+class FakeFailure:
+    plugin: str
+    message: str
+    names: tuple[str, ...] = ()
+
+
+@dataclass
+class FakeRegistry:
+    entries: dict[tuple[str, str], FakeEntry] = field(default_factory=dict)
+    failures: list[FakeFailure] = field(default_factory=list)
+
+    def names(self, kind: str) -> list[str]:
+        return [name for known, name in self.entries if known == kind]
+
+    def get(self, kind: str, name: str) -> FakeEntry:
+        if (kind, name) not in self.entries:
+            raise UnknownNameError(kind, name, self.names(kind))
+        return self.entries[kind, name]
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> Callable[..., FakeRegistry]:
+    """Makes a registry of every plugin above; its arguments are plugins that did not load, with their messages."""
+
+    def make(**failures: str) -> FakeRegistry:
+        offered = {
+            "task": {"integrate": Integrate, "gradient": Gradient},
+            "model": {"lotka-volterra": LotkaVolterra, "mlp-field": MlpField},
+            "solver": {"euler": Fixed, "midpoint": Midpoint, "dopri5": Pair, "infinite": Exits, "quits": Quits},
+            "gradient": {"direct": Direct, "only-fixed": OnlyFixed, "undecided": Undecided, "raising": Raising},
+        }
+        entries = {
+            (kind, name): FakeEntry(kind, name, factory)
+            for kind, plugins in offered.items()
+            for name, factory in plugins.items()
+        }
+        return FakeRegistry(entries, [FakeFailure(plugin, message, ("alone",)) for plugin, message in failures.items()])
+
+    return make
