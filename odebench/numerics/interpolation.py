@@ -1,0 +1,78 @@
+"""States inside a step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+def weighted_sum(y: Tensor, derivatives: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """y + Σ weights[i]·derivatives[i], terms of weight 0 left out; a new tensor unless all are.
+
+    One fresh tensor and a chain of in-place sums: measured faster than `addmv`, `foreach` and plain expressions. No sum
+    saves its arguments for a backward, so the same chain serves with a graph and without, and gives the same bits.
+    """
+    total = None
+    for derivative, weight in zip(derivatives, weights):  # noqa: B905  a method's unused last stages have no derivative
+        if weight == 0.0:
+            continue
+        if total is None:
+            total = torch.add(y, derivative, alpha=weight)
+        else:
+            total.add_(derivative, alpha=weight)
+    return y if total is None else total
+
+
+class Hermite(NamedTuple):
+    """The cubic polynomial through both ends of a step, with their slopes: order 3.
+
+    Source: E. Hairer, S. P. Nørsett, G. Wanner, "Solving ODEs I", 2nd ed., equation II.6.7.
+
+    Attributes:
+        y0, y1: states at the ends.
+        k0, k1: derivatives there.
+        dt: signed length of the step.
+    """
+
+    y0: Tensor
+    y1: Tensor
+    k0: Tensor
+    k1: Tensor
+    dt: float
+
+    def at(self, theta: float) -> Tensor:
+        """The state at the share `theta` of the step."""
+        s = 1.0 - theta
+        total = torch.mul(self.y0, s * s * (1.0 + 2.0 * theta))
+        total.add_(self.y1, alpha=theta * theta * (3.0 - 2.0 * theta))
+        total.add_(self.k0, alpha=theta * s * s * self.dt)
+        return total.add_(self.k1, alpha=-theta * theta * s * self.dt)
+
+
+class StagePolynomial(NamedTuple):
+    """The continuous extension y + dt·Σ b_i(θ)·k_i of a Runge-Kutta method.
+
+    Attributes:
+        y0: state at the start.
+        stages: derivatives k_i.
+        rows: for each stage the coefficients of θ, θ², … in b_i(θ).
+        dt: signed length of the step.
+    """
+
+    y0: Tensor
+    stages: Sequence[Tensor]
+    rows: tuple[tuple[float, ...], ...]
+    dt: float
+
+    def at(self, theta: float) -> Tensor:
+        """The state at the share `theta` of the step."""
+        weights = []
+        for row in self.rows:
+            value = 0.0
+            for coefficient in reversed(row):
+                value = (value + coefficient) * theta
+            weights.append(self.dt * value)
+        return weighted_sum(self.y0, self.stages, weights)

@@ -1,0 +1,98 @@
+"""Explicit Runge-Kutta methods: a tableau, interpreted."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from odebench.contract import Step
+from odebench.errors import IncompatibleError
+from odebench.numerics.interpolation import Hermite, StagePolynomial, weighted_sum
+from odebench.numerics.one_step import OneStepSolver
+from odebench.numerics.tableau import ButcherTableau
+from odebench.numerics.timed_field import TimedField
+
+
+class ExplicitRungeKutta(OneStepSolver):
+    """Give `name` and `tableau`, and the method is complete.
+
+    Adaptive where the tableau has an embedded method. Between the ends of a step it uses the tableau's own continuous
+    extension, or else the cubic Hermite polynomial.
+
+    Args:
+        adaptive: False makes a method with an error estimate take fixed steps; None takes what the tableau offers.
+
+    Source: E. Hairer, S. P. Nørsett, G. Wanner, "Solving ODEs I", 2nd ed., Definition II.1.1.
+    """
+
+    tableau: ClassVar[ButcherTableau]
+    carry_is = "cache"
+    accepts_rows = True
+    odeint_name: ClassVar[str | None] = None
+
+    def __init__(self, *, adaptive: bool | None = None) -> None:
+        tableau = self.tableau
+        if adaptive and tableau.b_error is None:
+            raise IncompatibleError(f"Solver {self.name!r} has no error estimate and cannot be adaptive.")
+        self.adaptive = tableau.b_error is not None if adaptive is None else adaptive
+        self.order = tableau.order
+        # The evaluation at the end of a first-same-as-last step is the next step's first: it is counted once.
+        self.stages = tableau.stages - tableau.fsal
+        self.nodes = tuple(dict.fromkeys(tableau.c_floats))
+        self.error_order = 0 if tableau.embedded_order is None else min(tableau.order, tableau.embedded_order) + 1
+        self.interpolant_order = 3 if tableau.dense is None else tableau.dense_order
+        # Plain tuples of floats: attribute look-ups of the exact tableau have no place in the step.
+        self._stages = tuple(zip(tableau.c_floats, tableau.a_floats, strict=True))[1:]
+        self._b = tableau.b_floats
+        self._b_error = tableau.b_error_floats
+        self._fsal = tableau.fsal
+
+    def step(
+        self,
+        field: TimedField,
+        t: float,
+        dt: float,
+        y: Tensor,
+        carry: Any = None,
+        *,
+        error: bool = False,
+        dense: bool = False,
+    ) -> Step:
+        """One step; the stage at the end of a first-same-as-last method is evaluated only where it is asked for."""
+        k = [field(t, y) if carry is None else carry]
+        stages = self._stages[:-1] if self._fsal else self._stages
+        for c, row in stages:
+            k.append(field(t + c * dt, weighted_sum(y, k, [dt * a for a in row])))
+        y1 = weighted_sum(y, k, [dt * b for b in self._b])
+        if not (error or dense):
+            return Step(y1)
+        end = None
+        if self._fsal or (dense and self.tableau.dense is None):
+            end = field(t + dt, y1)
+            if self._fsal:
+                k.append(end)
+        return Step(
+            y1,
+            self._error(dt, k) if error else None,
+            end,
+            self._dense(dt, y, y1, k, end) if dense else None,
+        )
+
+    def interpolate(self, dense: Hermite | StagePolynomial, theta: float) -> Tensor:
+        """The state at the share `theta` of the step."""
+        return dense.at(theta)
+
+    def _error(self, dt: float, k: list[Tensor]) -> Tensor:
+        with torch.no_grad():  # step sizes are constants: nothing differentiates the estimate
+            first, *others = [(b, stage) for b, stage in zip(self._b_error, k, strict=True) if b != 0.0]
+            total = torch.mul(first[1], dt * first[0])
+            for b, stage in others:
+                total.add_(stage, alpha=dt * b)
+        return total
+
+    def _dense(self, dt: float, y: Tensor, y1: Tensor, k: list[Tensor], end: Tensor | None) -> Any:
+        if self.tableau.dense is None:
+            return Hermite(y, y1, k[0], end, dt)
+        return StagePolynomial(y, k, self.tableau.dense_floats, dt)

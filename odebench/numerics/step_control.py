@@ -1,0 +1,100 @@
+"""How long the next step may be."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from odebench.contract import Tolerance
+from odebench.numerics.timed_field import TimedField
+
+
+def scaled_norm(value: Tensor, scale: Tensor, elements: int | None = None) -> float:
+    """Root mean square of value / scale over the (first `elements`) elements; 0 for an empty state.
+
+    Source: E. Hairer, S. P. Nørsett, G. Wanner, "Solving ODEs I", 2nd ed., equation II.4.11.
+    """
+    ratio = value / scale
+    if elements is not None:
+        ratio = ratio.reshape(-1)[:elements]
+    count = ratio.numel()
+    if count == 0:
+        return 0.0
+    if ratio.dtype in (torch.float16, torch.bfloat16):
+        ratio = ratio.float()
+    return torch.linalg.vector_norm(ratio).item() / math.sqrt(count)
+
+
+def error_scale(tolerance: Tolerance, y0: Tensor, y1: Tensor | None = None) -> Tensor:
+    """atol + rtol·max(|y0|, |y1|), element by element."""
+    largest = y0.detach().abs() if y1 is None else torch.maximum(y0.detach().abs(), y1.detach().abs())
+    return largest.mul_(tolerance.rtol).add_(tolerance.atol)
+
+
+class StepControl:
+    """A proportional-integral controller of the step size, in Python floats.
+
+    An accepted step of scaled error e, after one of e', is followed by one that is
+    safety · e^(-integral/k) · e'^(proportional/k) times as long, k the order of the local error estimate; a rejected one is
+    tried again at safety · e^(-1/k) times its length, and the step after it does not grow.
+
+    Source: K. Gustafsson, "Control-theoretic techniques for stepsize selection in explicit Runge-Kutta methods",
+    ACM TOMS 17(4), 1991, doi:10.1145/210232.210242; constants as in E. Hairer, S. P. Nørsett, G. Wanner, "Solving ODEs
+    I", 2nd ed., section IV.2 of volume II (beta = 0.2/k, alpha = 1/k - 0.75 beta).
+    """
+
+    def __init__(self, tolerance: Tolerance, error_order: int) -> None:
+        self.tolerance = tolerance
+        self.k = error_order
+        self.previous = 1e-4
+        self.rejected_last = False
+
+    def accepted(self, error: float) -> float:
+        """The factor on the step after an accepted one of this scaled error."""
+        tolerance = self.tolerance
+        if error == 0.0:
+            factor = tolerance.max_factor
+        else:
+            factor = tolerance.safety * error ** (-tolerance.integral / self.k)
+            if tolerance.proportional:
+                factor *= self.previous ** (tolerance.proportional / self.k)
+        ceiling = 1.0 if self.rejected_last else tolerance.max_factor
+        floor = tolerance.min_factor if tolerance.shrink_when_accepted else 1.0
+        self.previous = max(error, 1e-4)
+        self.rejected_last = False
+        return min(ceiling, max(floor, factor))
+
+    def rejected(self, error: float) -> float:
+        """The factor on the step that is tried instead of a rejected one; `error` may be infinite or NaN."""
+        self.rejected_last = self.tolerance.rest_after_rejection
+        if not math.isfinite(error):
+            return self.tolerance.min_factor
+        return min(1.0, max(self.tolerance.min_factor, self.tolerance.safety * error ** (-1.0 / self.k)))
+
+
+def first_step(
+    field: TimedField, t: float, y: Tensor, slope: Tensor, span: float, tolerance: Tolerance, error_order: int
+) -> float:
+    """A first step, signed as `span`, from one explicit Euler step; costs one evaluation.
+
+    Source: E. Hairer, S. P. Nørsett, G. Wanner, "Solving ODEs I", 2nd ed., section II.4, "Starting Step Size".
+
+    Args:
+        slope: the derivative at (t, y).
+        span: the whole time to go, signed; the step is no longer.
+        error_order: order of the local error, the exponent's denominator.
+    """
+    scale = error_scale(tolerance, y)
+    count = tolerance.norm_elements
+    d0, d1 = scaled_norm(y.detach(), scale, count), scaled_norm(slope.detach(), scale, count)
+    h0 = 0.01 * d0 / d1 if d0 >= 1e-5 and d1 >= 1e-5 else 1e-6
+    h0 = math.copysign(min(h0, abs(span)), span)
+    ahead = field(t + h0, torch.add(y, slope, alpha=h0))
+    d2 = scaled_norm((ahead - slope).detach(), scale, count) / abs(h0)
+    steepest = max(d1, d2)
+    h1 = max(1e-6, abs(h0) * 1e-3) if steepest <= 1e-15 else (0.01 / steepest) ** (1.0 / error_order)
+    step = min(100.0 * abs(h0), h1, abs(span))
+    # A field that is not finite here gives no information; the loop will end with the right message.
+    return math.copysign(step if math.isfinite(step) and step > 0.0 else abs(h0), span)

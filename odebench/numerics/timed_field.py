@@ -1,0 +1,69 @@
+"""A field that takes Python floats for times, and counts its evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from odebench.errors import FieldError
+
+
+class TimedField:
+    """`field(t, y)` with t a Python float, or a tensor, which is passed on.
+
+    A float becomes a 0-dim tensor on y's device in y's real dtype (float32 for half types). Those that a solver announces
+    with `announce` are made in one go: one tensor, and a view of it for each time, instead of a tensor for each stage.
+
+    Attributes:
+        evaluations: how often the field was called.
+    """
+
+    __slots__ = ("_device", "_dtype", "_field", "_tensors", "evaluations")
+
+    def __init__(self, field: Callable[[Tensor, Tensor], Tensor], y0: Tensor) -> None:
+        self._field = field
+        self._device = y0.device
+        self._dtype = time_dtype(y0.dtype)
+        self._tensors: dict[float, Tensor] = {}
+        self.evaluations = 0
+
+    def announce(self, times: Sequence[float]) -> None:
+        """Prepare the tensors of these times, and forget the earlier ones."""
+        table = torch.tensor(times, dtype=torch.float64).to(device=self._device, dtype=self._dtype)
+        self._tensors = dict(zip(times, table.unbind(), strict=True))
+
+    def __call__(self, t: float | Tensor, y: Tensor) -> Tensor:
+        if type(t) is float:
+            tensor = self._tensors.get(t)
+            t = torch.full((), t, dtype=self._dtype, device=self._device) if tensor is None else tensor
+        self.evaluations += 1
+        derivative = self._field(t, y)
+        if self.evaluations == 1:
+            _check(derivative, y)
+        return derivative
+
+
+def time_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The dtype in which a field of states of `dtype` gets its time."""
+    if dtype.is_complex:
+        return dtype.to_real()
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
+def _check(derivative: object, y: Tensor) -> None:
+    if not isinstance(derivative, Tensor):
+        raise FieldError(f"The field returned a {type(derivative).__name__} for a tensor state; it must return a tensor.")
+    if derivative.shape != y.shape:
+        raise FieldError(
+            f"The field returned a derivative of shape {tuple(derivative.shape)} for a state of shape {tuple(y.shape)}. "
+            "Return one of the state's shape."
+        )
+    if derivative.device != y.device:
+        raise FieldError(f"The field returned a derivative on {derivative.device} for a state on {y.device}.")
+    if torch.promote_types(derivative.dtype, y.dtype) != y.dtype:
+        raise FieldError(
+            f"The field returned a derivative of {derivative.dtype} for a state of {y.dtype}, which would change the state's "
+            f"dtype. Convert the initial state to {derivative.dtype}, or the field to {y.dtype}."
+        )
