@@ -14,7 +14,7 @@ class Entry(Protocol):
         """Its registered name."""
 
     def parameters(self) -> Mapping[str, Any]:
-        """Its parameters and their defaults, JSON values."""
+        """Its parameters and their defaults, JSON values; `inspect.Parameter.empty` where one must be given."""
 
     def build(self, **parameters: Any) -> Any:
         """An instance; raises `OdebenchError` for a wrong parameter."""
@@ -31,10 +31,6 @@ class Failure(Protocol):
     def message(self) -> str:
         """What went wrong."""
 
-    @property
-    def names(self) -> Sequence[str]:
-        """The names that it would have registered, as far as known."""
-
 
 class Registry(Protocol):
     """Plugins by kind ("solver", "gradient", "model", "task") and name."""
@@ -42,6 +38,9 @@ class Registry(Protocol):
     @property
     def failures(self) -> Sequence[Failure]:
         """Plugins that did not load."""
+
+    def failure_of(self, name: str) -> Failure | None:
+        """The plugin that would have registered `name` had it loaded, if one is known to."""
 
     def names(self, kind: str) -> Sequence[str]:
         """The registered names of a kind."""

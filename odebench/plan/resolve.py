@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from odebench.errors import SuiteError, nearest
+from odebench.errors import OdebenchError, SuiteError, nearest
 from odebench.plan.cell import CellError, Choice
 from odebench.plan.messages import choose
 from odebench.plan.registry import Entry, Registry
@@ -52,17 +53,20 @@ class Resolver:
             SuiteError: nobody registers the name, or the plugin has no such parameter.
         """
         if entry.name not in self._registry.names(kind):
-            reason = self._failure_of(entry.name)
-            if reason is None:
+            failed = self._registry.failure_of(entry.name)
+            if failed is None:
                 where = f"{where.removesuffix('`')}.name`" if entry.parameters else where
                 raise SuiteError(unknown_name(kind, entry.name, self._registry, where))
+            reason = f"Plugin {failed.plugin!r} did not load: {failed.message}"
             given = expand_lists(entry.parameters)
             return tuple(Resolved(choice=Choice(name=entry.name, parameters=one), failure=reason) for one in given)
         found = self._registry.get(kind, entry.name)
         defaults, failure = _defaults(kind, found)
+        required = [key for key, default in defaults.items() if default is inspect.Parameter.empty]
         if failure is None:
-            _check_parameters(kind, entry, defaults, where)
-        return tuple(self._build(kind, found, defaults, given, failure) for given in expand_lists(entry.parameters))
+            _check_parameters(kind, entry, defaults, required, where)
+        optional = {key: default for key, default in defaults.items() if key not in required}
+        return tuple(self._build(kind, found, optional, given, failure) for given in expand_lists(entry.parameters))
 
     def _build(
         self,
@@ -81,13 +85,6 @@ class Resolver:
             )
         return known
 
-    def _failure_of(self, name: str) -> str | None:
-        """Why the plugin that would have registered `name` did not, or None where no plugin is known to."""
-        for failure in self._registry.failures:
-            if name in failure.names or name.startswith(f"{failure.plugin}/"):
-                return f"Plugin {failure.plugin!r} did not load: {failure.message}"
-        return None
-
 
 def unknown_name(kind: str, name: str, registry: Registry, where: str) -> str:
     """The message for a name that nobody registers; says so where another kind has it."""
@@ -96,6 +93,9 @@ def unknown_name(kind: str, name: str, registry: Registry, where: str) -> str:
     others = [other for other in ("task", "model", "solver", "gradient") if name in registry.names(other)]
     if others:
         hint = f" It is the name of a {others[0]}."
+    elif close is None and registry.failures:
+        broken = ", ".join(repr(failure.plugin) for failure in registry.failures)
+        hint = f" Some plugins did not load and may have it: {broken}; `odebench plugins` shows why."
     return (
         f"{where} is {name!r}, and no plugin registers a {kind} of that name.{hint} `odebench list {kind}s` shows all."
     )
@@ -125,7 +125,8 @@ def _defaults(kind: str, entry: Entry) -> tuple[dict[str, Any], str | None]:
     """The plugin's parameters with their defaults, and why they cannot be had."""
     try:
         parameters = dict(entry.parameters())
-        Choice(name=entry.name, parameters=parameters)
+        held = {key: default for key, default in parameters.items() if default is not inspect.Parameter.empty}
+        Choice(name=entry.name, parameters=held)
     except CellError as error:
         return (
             {},
@@ -139,12 +140,21 @@ def _defaults(kind: str, entry: Entry) -> tuple[dict[str, Any], str | None]:
     return parameters, None
 
 
-def _check_parameters(kind: str, entry: ChoiceEntry, defaults: dict[str, Any], where: str) -> None:
+def _check_parameters(
+    kind: str, entry: ChoiceEntry, known: Collection[str], required: Collection[str], where: str
+) -> None:
+    where = where.removesuffix("`")
     faults = [
-        f"{where.removesuffix('`')}.{key}` is no parameter of the {kind} {entry.name!r}. "
-        + (choose(key, defaults) if defaults else "It has none: delete the key.")
+        f"{where}.{key}` is no parameter of the {kind} {entry.name!r}. "
+        + (choose(key, known) if known else "It has none: delete the key.")
         for key in entry.parameters
-        if key not in defaults
+        if key not in known
+    ]
+    faults += [
+        f"{where}.{key}` is missing: the {kind} {entry.name!r} has no default for it. "
+        f"Write {{ name = {entry.name!r}, {key} = … }}."
+        for key in required
+        if key not in entry.parameters
     ]
     if faults:
         raise SuiteError("\n".join(faults))
@@ -159,6 +169,8 @@ def _built(kind: str, entry: Entry, choice: Choice, given: dict[str, Any]) -> Re
     try:
         return Resolved(choice=choice, instance=entry.build(**given))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's code: whatever it raises costs its own cells only
+        if isinstance(error, OdebenchError):
+            return Resolved(choice=choice, failure=f"The {kind} {entry.name!r} could not be built: {error}")
         asked = f" with {', '.join(f'{key}={value!r}' for key, value in given.items())}" if given else ""
         return Resolved(
             choice=choice,

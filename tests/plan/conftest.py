@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from odebench.errors import PluginError, UnknownNameError
+from odebench.errors import PluginError, TableauError, UnknownNameError
 
 
 class Integrate:
@@ -80,6 +80,18 @@ class Raising:
         raise RuntimeError("no idea")
 
 
+class Wrapper:
+    adaptive = False
+
+    def __init__(self, base: str, depth: int = 1) -> None:
+        self.base = base
+
+
+class Picky:
+    def __init__(self, order: int = 1) -> None:
+        raise TableauError("Row 2 of `a` does not sum to c[2].")
+
+
 class FakeEntry:
     def __init__(self, kind: str, name: str, factory: type) -> None:
         self.kind, self.name, self.factory = kind, name, factory
@@ -111,6 +123,10 @@ class FakeRegistry:
     def names(self, kind: str) -> list[str]:
         return [name for known, name in self.entries if known == kind]
 
+    def failure_of(self, name: str) -> FakeFailure | None:
+        prefix, slash, _ = name.partition("/")
+        return next((f for f in self.failures if name in f.names or (slash and f.plugin == prefix)), None)
+
     def get(self, kind: str, name: str) -> FakeEntry:
         if (kind, name) not in self.entries:
             raise UnknownNameError(kind, name, self.names(kind))
@@ -125,7 +141,15 @@ def catalogue() -> Callable[..., FakeRegistry]:
         offered = {
             "task": {"integrate": Integrate, "gradient": Gradient},
             "model": {"lotka-volterra": LotkaVolterra, "mlp-field": MlpField},
-            "solver": {"euler": Fixed, "midpoint": Midpoint, "dopri5": Pair, "infinite": Exits, "quits": Quits},
+            "solver": {
+                "euler": Fixed,
+                "midpoint": Midpoint,
+                "dopri5": Pair,
+                "infinite": Exits,
+                "quits": Quits,
+                "picky": Picky,
+                "wrapper": Wrapper,
+            },
             "gradient": {"direct": Direct, "only-fixed": OnlyFixed, "undecided": Undecided, "raising": Raising},
         }
         entries = {

@@ -169,6 +169,7 @@ def test_a_task_and_its_gradient_must_agree(plan):
         ({"solver": '"direct"'}, "It is the name of a gradient."),
         ({"model": '{ name = "mlp-field", widht = 3 }'}, "`experiment[0].model[0].widht` is no parameter of the model 'mlp-field'. Did you mean 'width'?"),
         ({"solver": '{ name = "euler", order = 3 }'}, "`experiment[0].solver[0].order` is no parameter of the solver 'euler'. It has none"),
+        ({"solver": '"wrapper"'}, "`experiment[0].solver[0].base` is missing: the solver 'wrapper' has no default for it. Write { name = 'wrapper', base = … }."),
     ],
 )  # fmt: skip
 def test_an_unknown_name_or_parameter_is_a_suite_error(plan, keys, message):
@@ -212,6 +213,21 @@ def test_a_plugin_that_did_not_load_costs_its_own_cells_with_its_reason(plan, ca
     assert cells[1].reason == "Plugin 'torchdiffeq' did not load: ImportError: no torchdiffeq"
     assert cells[2].cell.solver.parameters == {"perturb": True}
     assert "torchdiffeqs/x" in refused(plan, experiment(solver='"torchdiffeqs/x"'), registry=registry)
+
+
+def test_a_name_that_nobody_knows_may_belong_to_a_plugin_that_did_not_load(plan, catalogue):
+    message = refused(plan, experiment(solver='"zzz"'), registry=catalogue(**{"mine.py": "SyntaxError"}))
+    assert "Some plugins did not load and may have it: 'mine.py'; `odebench plugins` shows why." in message
+
+
+def test_a_required_parameter_is_part_of_the_choice(plan):
+    (planned,) = plan(experiment(solver='{ name = "wrapper", base = "euler" }')).cells
+    assert planned.cell.solver.parameters == {"base": "euler", "depth": 1}
+
+
+def test_an_error_of_odebench_in_a_factory_keeps_its_words(plan):
+    (planned,) = plan(experiment(solver='"picky"')).cells
+    assert planned.reason == "The solver 'picky' could not be built: Row 2 of `a` does not sum to c[2]."
 
 
 def test_each_distinct_choice_is_built_once(plan, catalogue):
