@@ -68,6 +68,10 @@ class MeasurementError(OdebenchError):
     """A measured call broke a rule of measuring, so its figures would mean nothing."""
 
 
+class NotKnownError(OdebenchError):
+    """Nothing that deserves trust is known here: no reference, or one that is not better than what it should judge."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word closest to `word`, or None where none is close."""
     known = list(known)

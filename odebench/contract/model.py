@@ -31,6 +31,7 @@ class Problem:
         loss_ts: the output times that the loss looks at; None means the first and the last of `ts`.
         exact: the closed form, if there is one: takes the problem itself (in float64) and a time, returns the state there.
         reversible_span: end of the span that a round trip uses; None means the whole of `ts`.
+        stiff: an explicit method would need very many steps: the host computes its references with implicit ones.
     """
 
     field: nn.Module
@@ -40,6 +41,7 @@ class Problem:
     loss_ts: tuple[float, ...] | None = None
     exact: Callable[[Problem, float], State] | None = None
     reversible_span: float | None = None
+    stiff: bool = False
 
     def to(self, dtype: torch.dtype, device: torch.device | str) -> Problem:
         """The same problem with field and initial state rounded to `dtype` on `device` (the field is moved in place)."""

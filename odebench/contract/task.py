@@ -12,6 +12,7 @@ from torch import Tensor
 from odebench.contract.field import Field, State
 from odebench.contract.gradient import GradientMethod
 from odebench.contract.grid import Grid, GridRequest
+from odebench.contract.known import Known, Unknown
 from odebench.contract.model import Problem
 from odebench.contract.solver import Solver
 
@@ -74,21 +75,8 @@ class Task(ABC):
         """Run the forward part from `y0`. This and `Answer.backward` are what is timed: nothing else belongs in them."""
 
     @abstractmethod
-    def judge(self, answer: dict[str, Tensor], known: Known) -> dict[str, float | None]:
-        """Columns of a record from the answer's tensors and what is known; runs outside the measured process."""
+    def judge(self, answer: dict[str, Tensor], known: Known) -> dict[str, float | str | Unknown]:
+        """Columns of a record from the answer's tensors and what is known; runs outside the measured process.
 
-
-class Known(ABC):
-    """What the host knows about a problem and no plugin sees: asked for by `Task.judge`, computed when asked."""
-
-    @abstractmethod
-    def solution(self, ts: tuple[float, ...]) -> tuple[State, float]:
-        """The reference solution in float64 at `ts`, `(times, batch, *state)`, and its relative uncertainty."""
-
-    @abstractmethod
-    def gradient(self) -> tuple[dict[str, Tensor], float]:
-        """Gradient of the continuous problem's loss by name (`grad_y0`, `grad_params`, flat) and its uncertainty."""
-
-    @abstractmethod
-    def discrete_gradient(self) -> dict[str, Tensor]:
-        """Exact gradient, in float64, of the discrete solution on the cell's own grid; same names."""
+        A column without a value is an `Unknown` with the reason.
+        """
