@@ -1,0 +1,94 @@
+"""What each solver costs at one and the same error: the only fair way to rank them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from odebench.report.figures.selection import OK, UNSUPPORTED, drawn, least_encumbered, models, one_way
+from odebench.report.statistics import eps
+
+TARGETS = (1e-3, 1e-6)
+_GRID = ["steps", "step_size", "rtol", "atol"]
+
+
+def cost_at(errors: list[float], costs: list[float], target: float) -> tuple[float, bool]:
+    """Cost at which the error falls to `target`, and whether that is only an upper bound.
+
+    Interpolated between the points around it on log-log axes. A method that never gets there costs infinity; one whose
+    cheapest point is already better costs at most that point.
+
+    Args:
+        errors: relative errors above 0.
+        costs: costs above 0, in any unit.
+        target: the error to reach.
+    """
+    best_error = math.inf
+    before: tuple[float, float] | None = None
+    for cost, error in sorted(zip(costs, errors, strict=True)):
+        if error >= best_error:
+            continue  # More work for no less error: not a point of the frontier.
+        best_error = error
+        if error <= target:
+            if before is None:
+                return cost, True
+            share = math.log(before[1] / target) / math.log(before[1] / error)
+            return math.exp(math.log(before[0]) + share * math.log(cost / before[0])), False
+        before = (cost, error)
+    return math.inf, False
+
+
+def equal_error(frame: pd.DataFrame, targets: tuple[float, ...] = TARGETS) -> pd.DataFrame:
+    """Cost of every solver at each target error, a row a model, setting, target and solver.
+
+    Args:
+        frame: labelled rows of one source.
+        targets: relative errors of the final state.
+
+    Returns:
+        Columns `model setting target solver nfe nfe_bound time_s time_bound least_error indicative failed cells`;
+        `nfe` and `time_s` are infinite where the solver does not get there and null where nobody measured it.
+    """
+    rows = []
+    for model, scope in models(one_way(frame)):
+        for (setting, solver), group in least_encumbered(scope).groupby(["setting_label", "solver_label"]):
+            asked = group[group["outcome"] != UNSUPPORTED]
+            if asked.empty or (drawn(group).shape[0] and drawn(group, "error_final").empty):
+                continue  # Not offered, or without a reference to measure an error against.
+            for target in targets:
+                nfe, nfe_bound = _cost(group, "nfe_forward", target)
+                seconds, time_bound = _cost(group[group["timing_valid"].fillna(False)], "time_forward_s", target)
+                rows.append(
+                    {
+                        "model": model,
+                        "setting": setting,
+                        "target": target,
+                        "solver": solver,
+                        "nfe": nfe,
+                        "nfe_bound": nfe_bound,
+                        "time_s": seconds,
+                        "time_bound": time_bound,
+                        "least_error": drawn(group, "error_final")["error_final"].min(),
+                        "digits": drawn(group)["reference_digits"].min(),
+                        "indicative": bool(group["timing_indicative"].fillna(True).any()),
+                        "failed": int((asked["outcome"] != OK).sum()),
+                        "cells": len(asked),
+                    }
+                )
+    names = ["model", "setting", "target", "solver", "nfe", "nfe_bound", "time_s", "time_bound", "least_error"]
+    table = pd.DataFrame(rows, columns=[*names, "digits", "indicative", "failed", "cells"])
+    return table.sort_values(["model", "setting", "target", "nfe", "solver"], ascending=[True, True, False, True, True])
+
+
+def _cost(group: pd.DataFrame, cost: str, target: float) -> tuple[float | None, bool]:
+    """Cost at the target of one solver; None where successes hold no such cost."""
+    points = drawn(group, "error_final", cost)
+    if points.empty:
+        return (None, False) if len(drawn(group, "error_final")) or group.empty else (math.inf, False)
+    medians = points.groupby(_GRID, dropna=False)[["error_final", cost]].median().astype(float)
+    # An error of exactly 0 is one at or below the rounding unit.
+    least = min(eps(name) for name in points["dtype"].dropna().unique())
+    errors = np.maximum(medians["error_final"].to_numpy(), least)
+    return cost_at(errors.tolist(), medians[cost].tolist(), target)

@@ -1,0 +1,184 @@
+"""Records of a folder as one table: a row a record, every documented column always there, missing is null."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from odebench.errors import RecordError
+from odebench.report.columns import COLUMNS, DERIVED, DOCUMENTED, Part, column
+from odebench.report.statistics import interval, seed_of
+
+_TIMES = ("forward", "backward", "total")
+_CHOICES = ("model", "solver", "gradient", "task", "policy")
+_GRID_COLUMNS = ("steps", "step_size", "rtol", "atol")
+
+
+def load(folder: str | Path) -> pd.DataFrame:
+    """All records of a result folder as a table, one row a record.
+
+    Columns: those of `odebench.report.columns.DOCUMENTED` in that order, then statistics of the timed samples
+    (`DERIVED`), then figures that only a plugin's task gives, then one column a parameter (`model.width`, …). Units
+    stand in the names. Dtypes are pandas' nullable ones, and what is missing is null; `missing` says why.
+
+    Raises:
+        RecordError: the folder does not exist, holds no record, or holds a file that cannot be read.
+    """
+    folder = Path(folder)
+    records = list(_read(folder))
+    if not records:
+        raise RecordError(
+            f"{folder} holds no records: nothing lies in {folder / 'cells'}. "
+            "Give the folder that `odebench run` wrote, such as results/quickstart."
+        )
+    return frame_of(records)
+
+
+def frame_of(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """The table of `load` from records that are already in memory, as their JSON objects."""
+    rows = [_row(record) for record in records]
+    extra = sorted({name for row in rows for name in row} - set(COLUMNS))
+    parameters = [name for owner in (*_CHOICES, "grid") for name in extra if name.startswith(f"{owner}.")]
+    names = [c.name for c in (*DOCUMENTED, *DERIVED)] + [n for n in extra if n not in parameters] + parameters
+    return pd.DataFrame({name: _series(name, [row.get(name) for row in rows]) for name in names})
+
+
+def write(folder: str | Path) -> tuple[Path, Path]:
+    """Rebuild `records.parquet` and `records.csv` of a folder from its cell files; returns both paths.
+
+    Each appears whole or not at all, so that a reader never meets half a table.
+    """
+    folder = Path(folder)
+    frame = load(folder)
+    parquet, csv = folder / "records.parquet", folder / "records.csv"
+    _replace(parquet, lambda path: frame.to_parquet(path, index=False))
+    _replace(csv, lambda path: frame.to_csv(path, index=False))
+    return parquet, csv
+
+
+def _replace(target: Path, produce: Callable[[Path], object]) -> None:
+    """Let `produce` write a temporary file beside `target`, then put it in target's place at once."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        produce(temporary)
+        temporary.chmod(0o644)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read(folder: Path) -> Iterable[dict[str, Any]]:
+    """The records of a folder, ordered by file name."""
+    if not folder.is_dir():
+        raise RecordError(f"{folder} is no folder. Give the folder that `odebench run` wrote.")
+    for path in sorted((folder / "cells").glob("*.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as cause:
+            raise RecordError(f"{path} cannot be read: {cause}. Remove it and run the suite again.") from cause
+        yield record
+
+
+def _row(record: Mapping[str, Any]) -> dict[str, Any]:
+    """One record as a mapping from column to value; a column that it lacks is missing."""
+    cell, parts = record["cell"], record.get("parts") or {}
+    row: dict[str, Any] = {name: record.get(name) for name in ("cell_id", "suite", "outcome", "reason", "machine_id")}
+    row["experiment"] = "; ".join(record.get("experiments") or ()) or None
+    versions = dict(record.get("versions") or {})
+    row["odebench_version"] = versions.pop("odebench", None)
+    row["plugin_versions"] = ", ".join(f"{name} {version}" for name, version in sorted(versions.items())) or None
+    row |= {name: cell.get(name) for name in ("device", "dtype", "threads", "seed")}
+    for owner in _CHOICES:
+        choice = cell.get(owner)
+        if choice:
+            row[owner] = choice["name"]
+            row |= {f"{owner}.{name}": value for name, value in (choice.get("parameters") or {}).items()}
+    for name, value in (cell.get("grid") or {}).items():
+        row[name if name in _GRID_COLUMNS else f"grid.{name}"] = value
+    reasons: dict[str, str] = {}
+    for part in (Part.QUALITY, Part.MEMORY):
+        _take_values(row, parts.get(part.value) or {}, reasons)
+    _take_times(row, parts.get(Part.TIMING.value) or {}, reasons, record)
+    row["missing"] = "; ".join(f"{name}: {why}" for name, why in reasons.items()) or None
+    return row
+
+
+def _take_values(row: dict[str, Any], part: Mapping[str, Any], reasons: dict[str, str]) -> None:
+    """Move the values of one part into the row; a figure of a wrong type becomes missing, and why is noted."""
+    reasons.update(part.get("reasons") or {})
+    for name, value in (part.get("values") or {}).items():
+        if name in row:
+            reasons[name] = "the task gave a figure under a name that is taken"
+            continue
+        fits, value = _fitting(name, value)
+        row[name] = value
+        if not fits:
+            reasons[name] = "the task gave a value that does not fit the column"
+
+
+def _fitting(name: str, value: Any) -> tuple[bool, Any]:
+    """Whether a value fits its column, and the value as the column wants it; None where it does not fit."""
+    if value is None:
+        return True, None
+    if name not in COLUMNS and isinstance(value, str | bool):
+        return True, value
+    dtype = column(name).dtype
+    if dtype == "string":
+        return True, str(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return False, None
+    if dtype == "Int64":
+        return float(value).is_integer(), int(value) if float(value).is_integer() else None
+    return True, float(value)
+
+
+def _take_times(
+    row: dict[str, Any], part: Mapping[str, Any], reasons: dict[str, str], record: Mapping[str, Any]
+) -> None:
+    """Medians and intervals of the samples of all valid rounds; of the invalid ones where there is no other."""
+    rounds = [one for one in part.get("rounds") or () if one.get("samples")]
+    valid = [one for one in rounds if one.get("valid", True)]
+    used = valid or rounds
+    if not used:
+        return
+    row["timing_valid"] = bool(valid)
+    if not valid:
+        reasons["timing_valid"] = next((one["reason_invalid"] for one in used if one.get("reason_invalid")), "unknown")
+    for name in ("time_first_s", "time_prepare_s"):
+        found = interval([[one[name]] for one in used if one.get(name) is not None])
+        row[name] = found.value if found else None
+    for which in _TIMES:
+        found = interval(
+            [one["samples"].get(f"time_{which}_s") or [] for one in used],
+            seed=seed_of(f"{record.get('cell_id')} {which}"),
+        )
+        if found is None:
+            continue
+        row[f"time_{which}_s"] = found.value
+        row[f"time_{which}_low_s"], row[f"time_{which}_high_s"] = found.low, found.high
+        row[f"time_{which}_min_s"] = found.least
+        row["timing_processes"], row["timing_samples"] = found.processes, found.samples
+        row["timing_indicative"] = found.indicative
+
+
+def _series(name: str, values: list[Any]) -> pd.Series:
+    """One column in its nullable dtype; one that is not documented takes the narrowest dtype that holds all its values."""
+    if name in COLUMNS:
+        return pd.Series(values, dtype=COLUMNS[name].dtype, name=name)
+    present = [value for value in values if value is not None]
+    if present and all(isinstance(value, bool) for value in present):
+        return pd.Series(values, dtype="boolean", name=name)
+    if present and all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
+        whole = all(isinstance(value, int) for value in present)
+        return pd.Series(values, dtype="Int64" if whole else "Float64", name=name)
+    texts = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
+    return pd.Series(texts, dtype="string", name=name)

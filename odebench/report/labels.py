@@ -1,0 +1,93 @@
+"""Short words that tell rows apart: methods with the parameters that vary, grids, panels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+OWNERS = ("model", "solver", "gradient")
+# What may vary besides model, solver, gradient method and grid; figures of different ones are never joined by a line.
+SETTINGS = ("dtype", "device", "threads", "grid.batch")
+
+
+def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with `model_label`, `solver_label`, `gradient_label`, `grid_label` and `setting_label` added.
+
+    A label is the name, followed by the parameters whose values differ between the rows of that name. A setting is
+    what else varies over the whole frame (dtype, device, threads, batch control), "" where nothing does.
+    """
+    labelled = frame.copy()
+    for owner in OWNERS:
+        labelled[f"{owner}_label"] = _choice_labels(frame, owner)
+    labelled["grid_label"] = [grid_words(row) for row in frame.to_dict("records")]
+    varying = [name for name in SETTINGS if name in frame.columns and frame[name].nunique() > 1]
+    labelled["setting_label"] = pd.Series(
+        [
+            ", ".join(
+                _setting_words(name, value) for name, value in zip(varying, values, strict=True) if is_there(value)
+            )
+            for values in frame[varying].itertuples(index=False, name=None)
+        ]
+        if varying
+        else "",
+        index=frame.index,
+        dtype="string",
+    )
+    return labelled
+
+
+def _choice_labels(frame: pd.DataFrame, owner: str) -> pd.Series:
+    """Labels of one owner's choices, missing where there is no choice."""
+    labels = frame[owner].astype("string").copy()
+    parameters = [name for name in frame.columns if name.startswith(f"{owner}.")]
+    for _, rows in frame.groupby(owner, observed=True):
+        varying = [name for name in parameters if rows[name].nunique(dropna=False) > 1]
+        if not varying:
+            continue
+        for index, values in zip(rows.index, rows[varying].itertuples(index=False, name=None), strict=True):
+            words = ", ".join(
+                f"{name.partition('.')[2]}={plain(value)}"
+                for name, value in zip(varying, values, strict=True)
+                if is_there(value)
+            )
+            labels.loc[index] = f"{rows.loc[index, owner]} ({words})"
+    return labels
+
+
+def grid_words(row: dict) -> str:
+    """How time was divided, in words: `64 steps`, `step 0.1`, `tolerance 1e-06`."""
+    if is_there(row.get("steps")):
+        return f"{int(row['steps'])} steps"
+    if is_there(row.get("step_size")):
+        return f"step {plain(row['step_size'])}"
+    if is_there(row.get("rtol")):
+        relative, absolute = plain(row["rtol"]), plain(row.get("atol"))
+        return f"tolerance {relative}" if relative == absolute else f"rtol {relative}, atol {absolute}"
+    return ""
+
+
+def plain(value: object) -> str:
+    """A value as few characters: integers without a point, floats by `%g`, "" where missing."""
+    if not is_there(value):
+        return ""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)
+
+
+def is_there(value: object) -> bool:
+    """Whether a value is none of the ways to be missing."""
+    return not (value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)))
+
+
+def _setting_words(name: str, value: object) -> str:
+    if name == "threads":
+        return f"{plain(value)} thread{'' if value == 1 else 's'}"
+    return plain(value)
+
+
+def joined(parts: Sequence[object]) -> str:
+    """The parts that say something, joined by a middle dot."""
+    return " · ".join(str(part) for part in parts if is_there(part) and str(part))

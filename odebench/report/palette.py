@@ -1,0 +1,31 @@
+"""One colour and one marker a method, the same in every figure of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+# Told apart with any colour vision (after Okabe and Ito, "Color universal design", 2008; the yellow, unreadable on white,
+# is left out and a grey put in). The marker repeats what the colour says.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
+# The two lengths have no common factor, so 7 x 11 methods get pairs of their own.
+MARKERS = ("o", "s", "^", "D", "P", "X", "v", "p", "h", "<", ">")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one method is drawn."""
+
+    colour: str
+    marker: str
+
+
+class Palette:
+    """Hands every method of a report its look; the order of the names decides, so a report is the same when rebuilt."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._places = {name: place for place, name in enumerate(sorted(set(names)))}
+
+    def __getitem__(self, name: str) -> Look:
+        place = self._places.setdefault(name, len(self._places))
+        return Look(COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)])
