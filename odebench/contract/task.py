@@ -59,6 +59,19 @@ class Answer:
     backward: Callable[[], None] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What an answer is worth.
+
+    Attributes:
+        values: figures by the name of a record's column; None where a figure is not known.
+        reasons: why, by column, for each figure that is None.
+    """
+
+    values: dict[str, float | None]
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
 class Task(ABC):
     """A kind of question. Its parameters are the keyword arguments of `__init__`.
 
