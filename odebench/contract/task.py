@@ -59,19 +59,6 @@ class Answer:
     backward: Callable[[], None] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """What an answer is worth.
-
-    Attributes:
-        values: figures by the name of a record's column; None where a figure is not known.
-        reasons: why, by column, for each figure that is None.
-    """
-
-    values: dict[str, float | None]
-    reasons: dict[str, str] = field(default_factory=dict)
-
-
 class Task(ABC):
     """A kind of question. Its parameters are the keyword arguments of `__init__`.
 
@@ -91,5 +78,5 @@ class Task(ABC):
     def judge(self, answer: dict[str, Tensor], known: Known) -> dict[str, float | str | Unknown]:
         """Columns of a record from the answer's tensors and what is known; runs outside the measured process.
 
-        A column without a value is an `Unknown` with the reason.
+        `answer` is `Answer.states`, in float64 on CPU. A column without a value is an `Unknown` with the reason.
         """
