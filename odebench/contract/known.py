@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from odebench.contract.field import State
+from odebench.contract.model import Problem
 from odebench.errors import NotKnownError
 
 TRUST = 10.0
@@ -47,7 +48,12 @@ class Known(ABC):
     """What the host knows about one cell's problem and no plugin sees: asked for by `Task.judge`, computed when asked.
 
     Each method raises NotKnownError, with the reason, where there is nothing that deserves trust.
+
+    Attributes:
+        problem: the cell's problem: its output times are what an answer's are.
     """
+
+    problem: Problem
 
     @abstractmethod
     def solution(self, ts: tuple[float, ...]) -> Reference:

@@ -1,0 +1,18 @@
+"""What a cell can ask: each task is a plugin, registered as anyone's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from odebench.hookspecs import hookimpl
+from odebench.tasks.gradient import Gradient
+from odebench.tasks.integrate import Integrate
+from odebench.tasks.reversibility import Reversibility
+
+
+@hookimpl
+def odebench_register_tasks(register: Callable[[object], None]) -> None:
+    """Offer the built-in tasks."""
+    register(Integrate)
+    register(Gradient)
+    register(Reversibility)
