@@ -19,7 +19,7 @@ ANNOUNCED_STEPS = 64
 """Times are announced to the field for so many steps at once: enough to be cheap, few enough to cost no memory."""
 
 Visit = Callable[[float, float, Tensor, Any], None]
-"""Called as `visit(t, dt, y, carry)` with the start of each accepted step."""
+"""Called as `visit(t, dt, y, carry)` after each accepted step, with its start and with the carry that it was given."""
 
 
 class March(NamedTuple):
@@ -70,6 +70,22 @@ def start(solver: Any, field: TimedField, t: float, y: Tensor) -> Any:
     return solver.first_carry(field, t, y) if solver.carry_is == "state" else None
 
 
+def wants_rows(request: GridRequest) -> bool:
+    """Whether each row of the batch has, or gets, steps of its own."""
+    return request.per_sample if isinstance(request, Grid) else getattr(request, "batch", "joint") == "per-sample"
+
+
+def place_outputs(ts: Sequence[float], grid: Grid) -> dict[int, list[tuple[int, float]]]:
+    """`outputs_by_step` of a grid that the whole batch shares."""
+    return outputs_by_step(ts, grid.t.tolist(), grid.dt.tolist(), grid.end)
+
+
+def announce(solver: Any, field: TimedField, starts: Sequence[float], lengths: Sequence[float]) -> None:
+    """Tell the field the times at which these steps will evaluate it, where the solver knows them."""
+    if solver.nodes:
+        field.announce([t + c * dt for t, dt in zip(starts, lengths, strict=True) for c in solver.nodes])
+
+
 def march_on_grid(
     solver: Any, field: TimedField, y: Tensor, ts: Sequence[float], grid: Grid, visit: Visit | None = None
 ) -> March:
@@ -79,18 +95,17 @@ def march_on_grid(
     check_outputs(solver, ts, outputs, len(starts))
     ys: list[Tensor] = [y] + [y] * (len(ts) - 1)
     carry = start(solver, field, starts[0], y)
-    nodes = solver.nodes
     for n, (t, dt) in enumerate(zip(starts, lengths, strict=True)):
-        if n % ANNOUNCED_STEPS == 0 and nodes:
-            chunk = range(n, min(n + ANNOUNCED_STEPS, len(starts)))
-            field.announce([starts[m] + c * lengths[m] for m in chunk for c in nodes])
-        if visit is not None:
-            visit(t, dt, y, carry)
+        if n % ANNOUNCED_STEPS == 0:
+            announce(solver, field, starts[n : n + ANNOUNCED_STEPS], lengths[n : n + ANNOUNCED_STEPS])
         here = outputs.get(n, ())
         inside = bool(here) and here[0][1] != 1.0
-        y, _, carry, dense = solver.step(field, t, dt, y, carry, dense=inside)
+        step = solver.step(field, t, dt, y, carry, dense=inside)
+        if visit is not None:
+            visit(t, dt, y, carry)
+        y, carry = step.y1, step.carry
         for index, theta in here:
-            ys[index] = y if theta == 1.0 else solver.interpolate(dense, theta)
+            ys[index] = y if theta == 1.0 else solver.interpolate(step.dense, theta)
     return March(ys, grid, 0)
 
 
@@ -125,7 +140,7 @@ def march_adaptively(
             planned, dt = dt, target - t
         ahead = target if last else t + dt
         inside = interpolates and direction * (ahead - ts[pending]) > CLOSE * abs(dt)
-        field.announce([t + c * dt for c in solver.nodes])
+        announce(solver, field, (t,), (dt,))
         step = solver.step(field, t, dt, y, carry, error=True, dense=inside)
         error = scaled_norm(step.error, error_scale(tolerance, y, step.y1), tolerance.norm_elements)
         if not error <= 1.0:
@@ -151,9 +166,7 @@ def march_adaptively(
     return March(ys, Grid(t=as_tensor(starts), dt=as_tensor(lengths), end=t), rejected)
 
 
-def check_outputs(
-    solver: Any, ts: Sequence[float], outputs: dict[int, list[tuple[int, float]]], steps: int
-) -> None:
+def check_outputs(solver: Any, ts: Sequence[float], outputs: dict[int, list[tuple[int, float]]], steps: int) -> None:
     """Refuse output times inside steps where the solver cannot interpolate to its order."""
     if solver.interpolates:
         return
@@ -161,7 +174,9 @@ def check_outputs(
         for index, theta in placed:
             if theta != 1.0:
                 fitting = nearest_fitting_count(ts, steps)
-                advice = f"The nearest number of uniform steps that does is {fitting}." if fitting else "Use other times."
+                advice = (
+                    f"The nearest number of uniform steps that does is {fitting}." if fitting else "Use other times."
+                )
                 raise GridError(
                     f"Solver {solver.name!r} has no interpolant of its order, so output times must fall on the grid; "
                     f"ts[{index}] = {ts[index]!r} does not with {steps} steps. {advice}"
@@ -177,6 +192,8 @@ def diverged(
         "The problem is stiff or its solution ends there, the field is not smooth, or the tolerance is below the rounding of the "
         "state's dtype: try an implicit solver, a looser tolerance or float64.",
         solution=Grid(
-            t=torch.tensor(list(starts), dtype=torch.float64), dt=torch.tensor(list(lengths), dtype=torch.float64), end=t
+            t=torch.tensor(list(starts), dtype=torch.float64),
+            dt=torch.tensor(list(lengths), dtype=torch.float64),
+            end=t,
         ),
     )

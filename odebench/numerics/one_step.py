@@ -101,7 +101,5 @@ class OneStepSolver(Solver):
         return Solution(
             ys=packing.unpack_outputs(torch.stack(result.ys)),
             grid=result.grid,
-            stats=Stats(
-                evaluations_forward=timed.evaluations, accepted=result.grid.steps, rejected=result.rejected
-            ),
+            stats=Stats(evaluations_forward=timed.evaluations, accepted=result.grid.steps, rejected=result.rejected),
         )

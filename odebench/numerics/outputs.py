@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -33,7 +34,7 @@ def checked_times(ts: Sequence[float] | Tensor) -> list[float]:
     if not all(map(math.isfinite, times)):
         raise GridError(f"ts holds a time that is not finite: {times}.")
     rising = times[1] > times[0]
-    for before, after in zip(times, times[1:]):  # noqa: B905
+    for before, after in itertools.pairwise(times):
         if after == before or (after > before) != rising:
             raise GridError(f"ts must rise or fall strictly; it goes from {before!r} to {after!r}.")
     return times

@@ -74,6 +74,14 @@ class Packing:
         leaves = packed.split(self.sizes, dim=-1)
         return tuple(leaf.reshape(len(packed), *shape) for leaf, shape in zip(leaves, self.shapes, strict=True))
 
+    def pack_outputs(self, states: State) -> Tensor:
+        """States at several times as one tensor `(times, *packed)`."""
+        if not self.is_tuple:
+            return states
+        if self.by_row:
+            return torch.cat([leaf.reshape(*leaf.shape[:2], -1) for leaf in states], dim=2)
+        return torch.cat([leaf.reshape(len(leaf), -1) for leaf in states], dim=1)
+
     def field(self, field: Field) -> Callable[[Tensor, Tensor], Tensor]:
         """`field` on packed states."""
         if not self.is_tuple:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from odebench.contract import Step
 from odebench.errors import IncompatibleError
-from odebench.numerics.interpolation import Hermite, StagePolynomial, weighted_sum
+from odebench.numerics.interpolation import Hermite, StagePolynomial, nonzero_terms, weighted_sum
 from odebench.numerics.one_step import OneStepSolver
 from odebench.numerics.tableau import ButcherTableau
 from odebench.numerics.timed_field import TimedField
@@ -44,9 +44,10 @@ class ExplicitRungeKutta(OneStepSolver):
         self.error_order = 0 if tableau.embedded_order is None else min(tableau.order, tableau.embedded_order) + 1
         self.interpolant_order = 3 if tableau.dense is None else tableau.dense_order
         # Plain tuples of floats: attribute look-ups of the exact tableau have no place in the step.
-        self._stages = tuple(zip(tableau.c_floats, tableau.a_floats, strict=True))[1:]
-        self._b = tableau.b_floats
-        self._b_error = tableau.b_error_floats
+        rows = map(nonzero_terms, tableau.a_floats)
+        self._stages = tuple(zip(tableau.c_floats, rows, strict=True))[1:]
+        self._b = nonzero_terms(tableau.b_floats)
+        self._b_error = nonzero_terms(tableau.b_error_floats or ())
         self._fsal = tableau.fsal
 
     def step(
@@ -64,8 +65,8 @@ class ExplicitRungeKutta(OneStepSolver):
         k = [field(t, y) if carry is None else carry]
         stages = self._stages[:-1] if self._fsal else self._stages
         for c, row in stages:
-            k.append(field(t + c * dt, weighted_sum(y, k, [dt * a for a in row])))
-        y1 = weighted_sum(y, k, [dt * b for b in self._b])
+            k.append(field(t + c * dt, weighted_sum(y, k, dt, row)))
+        y1 = weighted_sum(y, k, dt, self._b)
         if not (error or dense):
             return Step(y1)
         end = None
@@ -86,10 +87,13 @@ class ExplicitRungeKutta(OneStepSolver):
 
     def _error(self, dt: float, k: list[Tensor]) -> Tensor:
         with torch.no_grad():  # step sizes are constants: nothing differentiates the estimate
-            first, *others = [(b, stage) for b, stage in zip(self._b_error, k, strict=True) if b != 0.0]
-            total = torch.mul(first[1], dt * first[0])
-            for b, stage in others:
-                total.add_(stage, alpha=dt * b)
+            (index, coefficient), *others = self._b_error
+            total = torch.mul(k[index], dt * coefficient)
+            for index, coefficient in others:
+                if isinstance(dt, Tensor):
+                    total.addcmul_(k[index], dt, value=coefficient)
+                else:
+                    total.add_(k[index], alpha=dt * coefficient)
         return total
 
     def _dense(self, dt: float, y: Tensor, y1: Tensor, k: list[Tensor], end: Tensor | None) -> Any:

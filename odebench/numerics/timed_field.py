@@ -54,7 +54,9 @@ def time_dtype(dtype: torch.dtype) -> torch.dtype:
 
 def _check(derivative: object, y: Tensor) -> None:
     if not isinstance(derivative, Tensor):
-        raise FieldError(f"The field returned a {type(derivative).__name__} for a tensor state; it must return a tensor.")
+        raise FieldError(
+            f"The field returned a {type(derivative).__name__} for a tensor state; it must return a tensor."
+        )
     if derivative.shape != y.shape:
         raise FieldError(
             f"The field returned a derivative of shape {tuple(derivative.shape)} for a state of shape {tuple(y.shape)}. "

@@ -26,6 +26,4 @@ def uniform_grid(request: StepSize, start: float, end: float) -> Grid:
     for _ in range(count - 1):
         starts.append(starts[-1] + length)
     lengths = [length] * (count - 1) + [end - starts[-1]]
-    return Grid(
-        t=torch.tensor(starts, dtype=torch.float64), dt=torch.tensor(lengths, dtype=torch.float64), end=end
-    )
+    return Grid(t=torch.tensor(starts, dtype=torch.float64), dt=torch.tensor(lengths, dtype=torch.float64), end=end)

@@ -1,0 +1,117 @@
+"""The library's front door: one call to solve, with any solver and any gradient method."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from odebench.contract import Field, GradientMethod, Grid, GridRequest, Solution, Solver, State, StepSize, Tolerance
+from odebench.errors import GridError, IncompatibleError, PluginError
+from odebench.plugins import Registry, build_registry
+
+DEFAULT_SOLVER = "dopri5"
+
+Named = str | Mapping[str, Any]
+"""A name, or a table with a name and parameters: `{"name": "continuous-adjoint", "norm": "all"}`."""
+
+
+def solve(
+    field: Field,
+    y0: State,
+    ts: Sequence[float] | Tensor,
+    *,
+    solver: Named | Solver = DEFAULT_SOLVER,
+    gradient: Named | GradientMethod = "direct",
+    rtol: float | None = None,
+    atol: float | None = None,
+    batch: str = "joint",
+    steps: int | None = None,
+    step_size: float | None = None,
+    grid: GridRequest | None = None,
+    inputs: tuple[Tensor, ...] = (),
+) -> Solution:
+    """Solve dy/dt = field(t, y) from y0 at ts[0], and give the states at all of `ts`.
+
+    How time is divided is said in one of three ways: `rtol` and `atol` (adaptive solvers; one of them stands for both; 1e-6
+    where nothing is said), `steps` or `step_size` (uniform steps), or `grid`, such as the `grid` of an earlier solution.
+
+    Args:
+        field: a callable `field(t, y)`; t is a 0-dim tensor. Parameters of a module get their gradients.
+        y0: `(batch, *state)`, or a tuple of such tensors.
+        ts: output times, rising or falling; the state at ts[0] is y0.
+        solver: a name (`odebench list solvers`), a table with parameters, or an instance.
+        gradient: likewise (`odebench list gradients`).
+        rtol, atol: tolerances of the local error.
+        batch: "joint" steps for the whole batch, or "per-sample".
+        steps: number of uniform steps over the whole span.
+        step_size: length of a step; the last one is shorter where it does not divide the span.
+        grid: a `StepSize`, a `Tolerance` with more options, or a `Grid` to be repeated.
+        inputs: tensors that the field uses and does not own, to which gradients must flow.
+
+    Returns:
+        `Solution(ys, grid, stats)`; ys has shape `(times, batch, *state)`, a tuple for a tuple state.
+
+    Raises:
+        UnknownNameError: no such solver or gradient method.
+        IncompatibleError: a combination that cannot work.
+        GridError: steps, tolerances or times that describe no solve.
+        DivergedError: no step is small enough, or too many were needed.
+    """
+    chosen = solver if isinstance(solver, Solver) else build("solver", solver)
+    method = gradient if isinstance(gradient, GradientMethod) else build("gradient", gradient)
+    if (reason := method.supports(chosen)) is not None:
+        raise IncompatibleError(f"gradient {method.name!r} cannot work with solver {chosen.name!r}: {reason}")
+    request = _request(chosen, rtol, atol, batch, steps, step_size, grid)
+    return method.solve(chosen, field, y0, ts, request, inputs)
+
+
+def build(kind: str, named: Named) -> Any:
+    """The solver, gradient method, model or task of this name, with the parameters of a table.
+
+    Raises:
+        PluginError: there is no such name or parameter, or the plugin that offers it failed to load.
+    """
+    table = {"name": named} if isinstance(named, str) else dict(named)
+    if "name" not in table:
+        raise PluginError(f"{kind}: the table {table} has no name.")
+    name = table.pop("name")
+    registry = _registry(name.partition("/")[0] if "/" in name else None)
+    failure = registry.failure_of(name)
+    if failure is not None and name not in registry.names(kind):
+        raise PluginError(f"{kind} {name!r}: its plugin {failure.plugin!r} could not be loaded: {failure.message}")
+    return registry.get(kind, name).build(**table)
+
+
+@functools.cache
+def _registry(prefix: str | None) -> Registry:
+    """The built-ins, and the one installed plugin that is asked for: no other library is imported."""
+    return build_registry(prefixes=() if prefix is None else (prefix,))
+
+
+def _request(
+    solver: Solver,
+    rtol: float | None,
+    atol: float | None,
+    batch: str,
+    steps: int | None,
+    step_size: float | None,
+    grid: GridRequest | None,
+) -> GridRequest:
+    uniform = steps is not None or step_size is not None
+    tolerance = rtol is not None or atol is not None
+    if uniform + tolerance + (grid is not None) > 1:
+        raise GridError("Give one of: rtol and atol; steps or step_size; grid.")
+    if grid is not None:
+        if not isinstance(grid, StepSize | Tolerance | Grid):
+            raise GridError(f"grid is a {type(grid).__name__}; it must be a StepSize, a Tolerance or a Grid.")
+        return grid
+    if uniform:
+        return StepSize(steps=steps, step_size=step_size)
+    if not solver.adaptive:
+        raise GridError(f"Solver {solver.name!r} takes fixed steps: give steps or step_size.")
+    if not tolerance:
+        rtol = atol = 1e-6
+    return Tolerance(rtol=atol if rtol is None else rtol, atol=rtol if atol is None else atol, batch=batch)

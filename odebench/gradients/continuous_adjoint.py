@@ -1,0 +1,169 @@
+"""The continuous adjoint: solve the adjoint equation backward in time, keep no trajectory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from odebench.contract import Field, GradientMethod, Grid, GridRequest, Solution, Solver, State, StepSize, Tolerance
+from odebench.errors import IncompatibleError
+from odebench.gradients.recorded_call import Call, record
+from odebench.numerics.reach import refuse_undeclared
+
+
+class ContinuousAdjoint(GradientMethod):
+    """Gradient by optimise-then-discretise: y, a and dL/dθ are integrated backward together; memory O(1) in the steps.
+
+    Not the gradient of the discrete solution: it differs from it by O(dt^p), p the solver's order, and the reconstructed y
+    drifts where the field is unstable in reverse time. A field that draws random numbers is refused: its noise would be another
+    one on the way back. Between output times y starts from the stored output.
+
+    Args:
+        norm: what step control looks at on the way back: "seminorm": y and a, not the gradients of parameters, which do not
+            feed back (P. Kidger et al., "Hey, that's not an ODE", ICML 2021, arXiv:2009.09457); "all": all of it.
+        rtol, atol: tolerances on the way back; None takes those of the forward solve.
+
+    Source: R. T. Q. Chen et al., "Neural ordinary differential equations", NeurIPS 2018, arXiv:1806.07366, Algorithm 1 and
+    Appendix C.
+    """
+
+    name = "continuous-adjoint"
+    exact_for_discretisation = False
+    memory = "O(1)"
+    source = "R. T. Q. Chen et al., NeurIPS 2018, arXiv:1806.07366"
+
+    def __init__(
+        self, *, norm: Literal["seminorm", "all"] = "seminorm", rtol: float | None = None, atol: float | None = None
+    ) -> None:
+        if norm not in ("seminorm", "all"):
+            raise IncompatibleError(f"continuous-adjoint: norm is {norm!r}; it must be 'seminorm' or 'all'.")
+        self.norm, self.rtol, self.atol = norm, rtol, atol
+
+    def supports(self, solver: Solver) -> str | None:
+        """Every solver: it is only asked to solve."""
+        return None
+
+    def solve(
+        self,
+        solver: Solver,
+        field: Field,
+        y0: State,
+        ts: Sequence[float],
+        grid: GridRequest,
+        inputs: tuple[Tensor, ...] = (),
+    ) -> Solution:
+        """As `GradientMethod.solve` says.
+
+        Raises:
+            IncompatibleError: steps for each row, whose parameters' gradient has no rows; or a field that is random.
+        """
+        if getattr(grid, "batch", "joint") == "per-sample" or getattr(grid, "per_sample", False):
+            raise IncompatibleError(
+                f"Gradient method {self.name!r} integrates the gradient of the parameters, which has no rows, so it cannot take "
+                "per-sample steps. Use batch='joint', or a method that differentiates the steps."
+            )
+        return record(_Adjoint, self, solver, field, y0, ts, grid, inputs)
+
+    def request_back(self, call: Call, start: float, end: float, counted: int) -> GridRequest:
+        """How time is divided on the way back from `start` to `end`; `counted` elements of the state are y and a."""
+        request = call.request
+        if isinstance(request, Tolerance):
+            return replace(
+                request,
+                rtol=request.rtol if self.rtol is None else self.rtol,
+                atol=request.atol if self.atol is None else self.atol,
+                norm_elements=counted if self.norm == "seminorm" else None,
+            )
+        if call.grid is not None:
+            return _reversed_part(call.grid, start, end)
+        if request.steps is not None:  # a library that does not tell its steps: the same length, then
+            return StepSize(step_size=abs(call.ts[-1] - call.ts[0]) / request.steps)
+        return request
+
+
+class _Adjoint(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, call: Call, *tensors: Tensor) -> tuple[Tensor, ...]:
+        ctx.set_materialize_grads(False)
+        before = call.recomputation.mark()
+        solution = call.solver.solve(call.field, call.state(tensors[: call.leaves]), call.ts, call.request)
+        after = call.recomputation.mark()
+        if not all(map(torch.equal, before.random, after.random)):
+            raise IncompatibleError(
+                f"The field draws random numbers, and gradient method {call.method.name!r} would meet other ones on the way back. "
+                "Put dropout outside the field, set the field to eval(), or use a method that repeats the forward steps."
+            )
+        call.grid, call.stats.accepted, call.stats.rejected = (
+            solution.grid,
+            solution.stats.accepted,
+            solution.stats.rejected,
+        )
+        call.stats.evaluations_forward = solution.stats.evaluations_forward
+        ctx.call = call
+        ys = solution.ys if isinstance(solution.ys, tuple) else (solution.ys,)
+        ctx.save_for_backward(*tensors[call.leaves :], *ys)
+        return ys
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        call: Call = ctx.call
+        saved = ctx.saved_tensors
+        others, ys = saved[: len(saved) - call.leaves], saved[len(saved) - call.leaves :]
+        given = [torch.zeros_like(y) if g is None else g for g, y in zip(cotangents, ys, strict=True)]
+        adjoint = [g[-1] for g in given]
+        totals = [torch.zeros_like(tensor) for tensor in others]
+        augmented = _augmented(call, others)
+        counted = 2 * sum(y[0].numel() for y in ys)
+        now = call.recomputation.mark()
+        for i in range(len(call.ts) - 1, 0, -1):
+            span = [call.ts[i], call.ts[i - 1]]
+            z1 = (*(y[i] for y in ys), *adjoint, *totals)
+            request = call.method.request_back(call, *span, counted)
+            solution = call.solver.solve(augmented, z1, span, request)
+            z0 = [z[-1] for z in solution.ys]
+            adjoint = [a + g[i - 1] for a, g in zip(z0[call.leaves : 2 * call.leaves], given, strict=True)]
+            totals = z0[2 * call.leaves :]
+            call.stats.evaluations_backward += solution.stats.evaluations_forward
+        call.recomputation.restore(now)
+        return None, *adjoint, *totals
+
+
+def _augmented(call: Call, others: Sequence[Tensor]) -> Field:
+    """The field of (y, a, gradients of parameters and inputs): y' = f, a' = -aᵀ ∂f/∂y, g' = -aᵀ ∂f/∂θ."""
+
+    def augmented(t: Tensor, z: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        a = z[call.leaves : 2 * call.leaves]
+        y = call.fresh(z[: call.leaves])
+        with call.recomputation.replay(None):
+            f = call.field(t, call.state(y))
+            f = tuple(f) if call.is_tuple else (f,)
+            if not call.checked:
+                refuse_undeclared(call.field, f, y, others, call.method.name)
+                call.checked = True
+            on_graph = [(leaf, weight) for leaf, weight in zip(f, a, strict=True) if leaf.requires_grad]
+            sources = (*y, *others)
+            if on_graph:
+                weights = [-weight.to(leaf.dtype) for leaf, weight in on_graph]
+                vjps = torch.autograd.grad([leaf for leaf, _ in on_graph], sources, weights, allow_unused=True)
+            else:
+                vjps = (None,) * len(sources)
+        slopes = (torch.zeros_like(x) if g is None else g for g, x in zip(vjps, sources, strict=True))
+        return *(leaf.detach() for leaf in f), *slopes
+
+    return augmented
+
+
+def _reversed_part(grid: Grid, start: float, end: float) -> Grid:
+    """The part of `grid` between `end` and `start`, walked from `start` to `end`."""
+    low, high = min(start, end), max(start, end)
+    slack = 1e-9 * float(grid.dt.abs().max())
+    points = [t for t in grid.t.tolist() if low + slack < t < high - slack]
+    points = [start, *sorted(points, reverse=start > end)]
+    lengths = [after - before for before, after in zip(points, [*points[1:], end], strict=True)]
+    return Grid(t=torch.tensor(points, dtype=torch.float64), dt=torch.tensor(lengths, dtype=torch.float64), end=end)
