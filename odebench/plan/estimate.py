@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from odebench.plan.cell import Cell
+from odebench.plan.cell import Cell, CellError
 from odebench.plan.plan import Plan
+from odebench.records.folder import RecordFault
+from odebench.records.record import Record
 
 #: Guessed seconds of a part that nothing like it was ever measured: small problems on a laptop.
 GUESSED_S: Mapping[str, float] = {"quality": 0.5, "memory": 0.3, "timing": 0.7}
@@ -78,6 +80,23 @@ def estimate(
             seconds += count * one / (1 if part == "timing" else max(workers, 1))
             parts += count
     return Estimate(seconds=seconds, parts=parts, guessed=guessed)
+
+
+def part_times(records: Iterable[Record | RecordFault]) -> Iterator[PartTime]:
+    """What the parts of stored records took; a file that is no record, or a cell of another version, tells nothing."""
+    for record in records:
+        if isinstance(record, RecordFault):
+            continue
+        try:
+            cell = Cell.from_json(record.cell)
+        except CellError:
+            continue
+        parts = record.parts
+        measured = [("quality", parts.quality), ("memory", parts.memory)]
+        measured += [("timing", one) for one in (parts.timing.rounds if parts.timing else ())]
+        for name, part in measured:
+            if part is not None and part.seconds is not None:
+                yield PartTime(cell=cell, part=name, seconds=part.seconds)
 
 
 def _keys(cell: Cell, part: str) -> tuple[tuple[str, ...], ...]:

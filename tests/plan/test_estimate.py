@@ -2,9 +2,11 @@
 
 import pytest
 
-from odebench.plan.estimate import GUESSED_S, START_S, PartTime, estimate
+from odebench.outcome import Outcome
+from odebench.plan.estimate import GUESSED_S, START_S, PartTime, estimate, part_times
 from odebench.plan.expand import expand
 from odebench.plan.suite import parse_suite
+from odebench.records import Part, Record, RecordFault, Round
 
 SUITE = """\
 schema = 1
@@ -66,3 +68,27 @@ def test_done_cells_cost_nothing_and_missing_rounds_are_counted(plan):
 def test_nothing_takes_longer_than_the_limit(plan):
     measured = [PartTime(cell=plan.runnable[0].cell, part="quality", seconds=500.0)]
     assert estimate(plan, measured, only(plan, 0, quality=1)).seconds == pytest.approx(10 + START_S)
+
+
+def test_stored_records_tell_what_their_parts_took(plan, tmp_path):
+    cell = plan.runnable[0].cell
+    known = Record(
+        cell_id=cell.id,
+        cell=cell.to_json(),
+        suite="trial",
+        experiments=("first",),
+        freshness="0",
+        machine_id="0" * 16,
+    )
+    known = known.with_part("quality", Part(outcome=Outcome.OK, seconds=3.0))
+    known = known.with_part("memory", Part(outcome=Outcome.OK))
+    for number in range(2):
+        known = known.with_part("timing", Round(round=number, outcome=Outcome.OK, seconds=1.0 + number))
+    stranger = known.model_copy(update={"cell": {"question": 42}})
+    times = list(part_times([RecordFault(file=tmp_path, reason="broken"), stranger, known]))
+    assert [(time.cell, time.part, time.seconds) for time in times] == [
+        (cell, "quality", 3.0),
+        (cell, "timing", 1.0),
+        (cell, "timing", 2.0),
+    ]
+    assert estimate(plan, times, only(plan, 0, timing=2)).seconds == pytest.approx(2 * (1.5 + START_S))
