@@ -23,15 +23,15 @@ def weighted_sum(y: Tensor, derivatives: Sequence[Tensor], dt: float | Tensor, t
     """
     if not terms:
         return y
-    (index, coefficient), *others = terms
-    if isinstance(dt, Tensor):
-        total = torch.addcmul(y, derivatives[index], dt, value=coefficient)
-        for index, coefficient in others:
-            total = total.addcmul(derivatives[index], dt, value=coefficient)
+    index, coefficient = terms[0]
+    if type(dt) is float:
+        total = torch.add(y, derivatives[index], alpha=dt * coefficient)
+        for index, coefficient in terms[1:]:
+            total.add_(derivatives[index], alpha=dt * coefficient)
         return total
-    total = torch.add(y, derivatives[index], alpha=dt * coefficient)
-    for index, coefficient in others:
-        total.add_(derivatives[index], alpha=dt * coefficient)
+    total = torch.addcmul(y, derivatives[index], dt, value=coefficient)
+    for index, coefficient in terms[1:]:
+        total = total.addcmul(derivatives[index], dt, value=coefficient)
     return total
 
 

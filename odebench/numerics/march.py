@@ -11,7 +11,7 @@ from torch import Tensor
 from odebench.contract import Grid, GridRequest, StepSize, Tolerance
 from odebench.errors import DivergedError, GridError, IncompatibleError
 from odebench.numerics.outputs import CLOSE, nearest_fitting_count, outputs_by_step, share_of_step
-from odebench.numerics.step_control import StepControl, error_scale, first_step, scaled_norm
+from odebench.numerics.step_control import ErrorNorm, StepControl, first_step
 from odebench.numerics.timed_field import TimedField
 from odebench.numerics.uniform import uniform_grid
 
@@ -62,7 +62,8 @@ def march(
         from odebench.numerics.march_rows import march_rows_adaptively
 
         return march_rows_adaptively(solver, field, y, ts, request, visit)
-    return march_adaptively(solver, field, y, ts, request, visit)
+    loop = solver.adaptive_loop or march_adaptively
+    return loop(solver, field, y, ts, request, visit)
 
 
 def start(solver: Any, field: TimedField, t: float, y: Tensor) -> Any:
@@ -83,7 +84,8 @@ def place_outputs(ts: Sequence[float], grid: Grid) -> dict[int, list[tuple[int, 
 def announce(solver: Any, field: TimedField, starts: Sequence[float], lengths: Sequence[float]) -> None:
     """Tell the field the times at which these steps will evaluate it, where the solver knows them."""
     if solver.nodes:
-        field.announce([t + c * dt for t, dt in zip(starts, lengths, strict=True) for c in solver.nodes])
+        times = (t + c * dt for t, dt in zip(starts, lengths, strict=True) for c in solver.nodes)
+        field.announce(tuple(dict.fromkeys(times)))  # the end of one step is the start of the next
 
 
 def march_on_grid(
@@ -115,7 +117,7 @@ def march_adaptively(
     """Take steps whose estimated error meets `tolerance`, one step size for the whole batch."""
     t, end = ts[0], ts[-1]
     direction = 1.0 if end > t else -1.0
-    control = StepControl(tolerance, solver.error_order)
+    control, norm = StepControl(tolerance, solver.error_order), ErrorNorm(tolerance, y)
     smallest = tolerance.min_step or 16 * 2.2e-16 * max(abs(t), abs(end))
     interpolates = solver.interpolates
     ys: list[Tensor] = [y] + [y] * (len(ts) - 1)
@@ -126,7 +128,7 @@ def march_adaptively(
         dt = direction * min(tolerance.first_step, abs(end - t))
     else:
         slope = solver.slope(field, t, y, carry)
-        dt = first_step(field, t, y, slope, end - t, tolerance, solver.error_order)
+        dt = first_step(field, t, y, slope, end - t, norm, solver.error_order)
         if solver.carry_is == "cache":
             carry = slope
 
@@ -140,9 +142,8 @@ def march_adaptively(
             planned, dt = dt, target - t
         ahead = target if last else t + dt
         inside = interpolates and direction * (ahead - ts[pending]) > CLOSE * abs(dt)
-        announce(solver, field, (t,), (dt,))
         step = solver.step(field, t, dt, y, carry, error=True, dense=inside)
-        error = scaled_norm(step.error, error_scale(tolerance, y, step.y1), tolerance.norm_elements)
+        error = norm(step.error, step.y1)
         if not error <= 1.0:
             rejected += 1
             dt *= control.rejected(error)
@@ -150,6 +151,7 @@ def march_adaptively(
                 why = "the step size fell below its minimum" if error == error else "the field is not finite"
                 raise diverged(f"{why} ({abs(dt):.3g} < {smallest:.3g})", solver, t, ts, starts, lengths)
             continue
+        norm.accept()
         if visit is not None:
             visit(t, dt, y, carry)
         starts.append(t)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -25,12 +25,15 @@ class OneStepSolver(Solver):
             field, they cost less. Never needed for correctness.
         error_order: order of the local error that `Step.error` estimates; it sets the exponent of the step control.
         interpolant_order: order of what `interpolate` gives; 0 where there is none.
+        adaptive_loop: called as `march_adaptively` and instead of it, where a solver has rules of its own for choosing
+            steps; None takes that one.
     """
 
     nodes: tuple[float, ...] = ()
     error_order: int = 0
     interpolant_order: int = 0
     accepts_rows: ClassVar[bool] = False
+    adaptive_loop: ClassVar[Callable[..., March] | None] = None
 
     @abstractmethod
     def step(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import torch
@@ -24,6 +25,12 @@ class ExplicitRungeKutta(OneStepSolver):
     Args:
         adaptive: False makes a method with an error estimate take fixed steps; None takes what the tableau offers.
 
+    Attributes:
+        odeint_name: what `odebench.odeint` calls this method, as torchdiffeq does; None where torchdiffeq has no such one.
+        odeint_midpoint: weights of the state in the middle of a step, for the interpolant of `odebench.odeint`; None makes
+            the method one of fixed steps there.
+        odeint_b_error: weights of the error estimate there, where they are not the tableau's.
+
     Source: E. Hairer, S. P. Nørsett, G. Wanner, "Solving ODEs I", 2nd ed., Definition II.1.1.
     """
 
@@ -31,6 +38,8 @@ class ExplicitRungeKutta(OneStepSolver):
     carry_is = "cache"
     accepts_rows = True
     odeint_name: ClassVar[str | None] = None
+    odeint_midpoint: ClassVar[tuple[Fraction, ...] | None] = None
+    odeint_b_error: ClassVar[tuple[Fraction, ...] | None] = None
 
     def __init__(self, *, adaptive: bool | None = None) -> None:
         tableau = self.tableau
@@ -85,16 +94,12 @@ class ExplicitRungeKutta(OneStepSolver):
         """The state at the share `theta` of the step."""
         return dense.at(theta)
 
-    def _error(self, dt: float, k: list[Tensor]) -> Tensor:
-        with torch.no_grad():  # step sizes are constants: nothing differentiates the estimate
-            (index, coefficient), *others = self._b_error
-            total = torch.mul(k[index], dt * coefficient)
-            for index, coefficient in others:
-                if isinstance(dt, Tensor):
-                    total.addcmul_(k[index], dt, value=coefficient)
-                else:
-                    total.add_(k[index], alpha=dt * coefficient)
-        return total
+    def _error(self, dt: float | Tensor, k: list[Tensor]) -> Tensor:
+        if torch.is_grad_enabled():  # step sizes are constants: nothing differentiates the estimate
+            k = [stage.detach() for stage in k]
+        index, coefficient = self._b_error[0]
+        start = torch.mul(k[index], dt * coefficient)
+        return weighted_sum(start, k, dt, self._b_error[1:])
 
     def _dense(self, dt: float, y: Tensor, y1: Tensor, k: list[Tensor], end: Tensor | None) -> Any:
         if self.tableau.dense is None:

@@ -11,26 +11,38 @@ from odebench.contract import Tolerance
 from odebench.numerics.timed_field import TimedField
 
 
-def scaled_norm(value: Tensor, scale: Tensor, elements: int | None = None) -> float:
-    """Root mean square of value / scale over the (first `elements`) elements; 0 for an empty state.
+class ErrorNorm:
+    """Root mean square of an error over atol + rtol·max(|y0|, |y1|), y0 the last accepted state and y1 the proposed one.
 
-    Source: E. Hairer, S. P. Nørsett, G. Wanner, "Solving ODEs I", 2nd ed., equation II.4.11.
+    Source: E. Hairer, S. P. Nørsett, G. Wanner, "Solving ODEs I", 2nd ed., equations II.4.10 and II.4.11.
     """
-    ratio = value / scale
-    if elements is not None:
-        ratio = ratio.reshape(-1)[:elements]
-    count = ratio.numel()
-    if count == 0:
-        return 0.0
-    if ratio.dtype in (torch.float16, torch.bfloat16):
-        ratio = ratio.float()
-    return torch.linalg.vector_norm(ratio).item() / math.sqrt(count)
 
+    def __init__(self, tolerance: Tolerance, y0: Tensor) -> None:
+        self._size = y0.detach().abs()
+        self._rtol, self._elements = tolerance.rtol, tolerance.norm_elements
+        self._atol = torch.scalar_tensor(tolerance.atol, dtype=self._size.dtype, device=y0.device)
+        self._proposed = self._size
 
-def error_scale(tolerance: Tolerance, y0: Tensor, y1: Tensor | None = None) -> Tensor:
-    """atol + rtol·max(|y0|, |y1|), element by element."""
-    largest = y0.detach().abs() if y1 is None else torch.maximum(y0.detach().abs(), y1.detach().abs())
-    return largest.mul_(tolerance.rtol).add_(tolerance.atol)
+    def __call__(self, error: Tensor, y1: Tensor) -> float:
+        """The norm of `error` for the proposed state; one synchronisation with the device."""
+        self._proposed = y1.detach().abs()
+        return self.of(error, torch.maximum(self._size, self._proposed))
+
+    def accept(self) -> None:
+        """The proposed state is the state now."""
+        self._size = self._proposed
+
+    def of(self, value: Tensor, size: Tensor | None = None) -> float:
+        """The norm of `value` at states of absolute value `size`, that of the state where it is not given."""
+        ratio = value / torch.add(self._atol, self._size if size is None else size, alpha=self._rtol)
+        if self._elements is not None:
+            ratio = ratio.reshape(-1)[: self._elements]
+        count = ratio.numel()
+        if count == 0:
+            return 0.0
+        if ratio.dtype in (torch.float16, torch.bfloat16):
+            ratio = ratio.float()
+        return torch.linalg.vector_norm(ratio).item() / math.sqrt(count)
 
 
 class StepControl:
@@ -75,24 +87,24 @@ class StepControl:
 
 
 def first_step(
-    field: TimedField, t: float, y: Tensor, slope: Tensor, span: float, tolerance: Tolerance, error_order: int
+    field: TimedField, t: float, y: Tensor, slope: Tensor, span: float, norm: ErrorNorm, error_order: int
 ) -> float:
     """A first step, signed as `span`, from one explicit Euler step; costs one evaluation.
-
-    Source: E. Hairer, S. P. Nørsett, G. Wanner, "Solving ODEs I", 2nd ed., section II.4, "Starting Step Size".
 
     Args:
         slope: the derivative at (t, y).
         span: the whole time to go, signed; the step is no longer.
+        norm: at the state y.
         error_order: order of the local error, the exponent's denominator.
+
+    Source: E. Hairer, S. P. Nørsett, G. Wanner, "Solving ODEs I", 2nd ed., section II.4, "Starting Step Size".
     """
-    scale = error_scale(tolerance, y)
-    count = tolerance.norm_elements
-    d0, d1 = scaled_norm(y.detach(), scale, count), scaled_norm(slope.detach(), scale, count)
+    d0, d1 = norm.of(y.detach()), norm.of(slope.detach())
     h0 = 0.01 * d0 / d1 if d0 >= 1e-5 and d1 >= 1e-5 else 1e-6
     h0 = math.copysign(min(h0, abs(span)), span)
-    ahead = field(t + h0, torch.add(y, slope, alpha=h0))
-    d2 = scaled_norm((ahead - slope).detach(), scale, count) / abs(h0)
+    with torch.no_grad():
+        ahead = field(t + h0, torch.add(y, slope, alpha=h0))
+    d2 = norm.of(ahead - slope.detach()) / abs(h0)
     steepest = max(d1, d2)
     h1 = max(1e-6, abs(h0) * 1e-3) if steepest <= 1e-15 else (0.01 / steepest) ** (1.0 / error_order)
     step = min(100.0 * abs(h0), h1, abs(span))

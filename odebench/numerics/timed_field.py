@@ -37,7 +37,7 @@ class TimedField:
     def __call__(self, t: float | Tensor, y: Tensor) -> Tensor:
         if type(t) is float:
             tensor = self._tensors.get(t)
-            t = torch.full((), t, dtype=self._dtype, device=self._device) if tensor is None else tensor
+            t = torch.scalar_tensor(t, dtype=self._dtype, device=self._device) if tensor is None else tensor
         self.evaluations += 1
         derivative = self._field(t, y)
         if self.evaluations == 1:
