@@ -15,6 +15,7 @@ class Point:
     Attributes:
         x, y: where it stands; 0 on a logarithmic axis is drawn at the panel's floor.
         x_low, x_high: ends of the interval of x, or None.
+        y_low, y_high: ends of the interval of y, or None.
         hollow: drawn without filling, because its figure is not to be trusted.
     """
 
@@ -22,6 +23,8 @@ class Point:
     y: float
     x_low: float | None = None
     x_high: float | None = None
+    y_low: float | None = None
+    y_high: float | None = None
     hollow: bool = False
 
 
@@ -141,7 +144,7 @@ class Extents:
                         if not panel.columns:
                             self._add(panel.x.column, point.x, point.x_low, point.x_high)
                         if not panel.rows:
-                            self._add(panel.y.column, point.y)
+                            self._add(panel.y.column, point.y, point.y_low, point.y_high)
 
     def _add(self, column: str, *values: float | None) -> None:
         self._values.setdefault(column, set()).update(value for value in values if value is not None)

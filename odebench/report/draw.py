@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from odebench.report.axes import is_logarithmic, label_of, set_ticks, unit_of
 from odebench.report.chart import Axis, Chart, Extents, Panel, Series
 from odebench.report.columns import column
-from odebench.report.palette import Palette
+from odebench.report.palette import Looks
 
 _PIXELS = 1600
 _MARK = 5.2
@@ -57,7 +57,7 @@ _STYLE = {
 }
 
 
-def draw(chart: Chart, palette: Palette, extents: Extents | None = None) -> Figure:
+def draw(chart: Chart, palette: Looks, extents: Extents | None = None) -> Figure:
     """The figure of a chart.
 
     Args:
@@ -70,7 +70,7 @@ def draw(chart: Chart, palette: Palette, extents: Extents | None = None) -> Figu
         across = _across(chart)
         down = math.ceil(len(chart.panels) / across)
         width = 6.4 if across == 1 else 10.0
-        looks = {} if chart.panels[0].legend else {s.name: s for panel in chart.panels for s in panel.series}
+        looks = {s.name: s for panel in chart.panels for s in panel.series if s.label and not panel.legend}
         legend_rows, entries_a_row = _legend_shape([s.label for s in looks.values()], width)
         notes = [line for note in chart.notes for line in textwrap.wrap(note, int(width * 16))]
         heights = [
@@ -149,7 +149,7 @@ def _legend_shape(labels: list[str], width: float) -> tuple[int, int]:
     return rows, math.ceil(len(labels) / rows)
 
 
-def _draw_panel(axes: Axes, panel: Panel, palette: Palette, extents: Extents) -> None:
+def _draw_panel(axes: Axes, panel: Panel, palette: Looks, extents: Extents) -> None:
     axes.set_title(panel.title, loc="left", color=_INK)
     x_factor, _ = _scale_axis(axes, "x", panel.x, extents, panel.columns, panel.floor)
     y_factor, y_log = _scale_axis(axes, "y", panel.y, extents, panel.rows, panel.floor)
@@ -230,7 +230,7 @@ def _sizes(series: tuple[Series, ...]) -> list[float]:
 
 
 def _draw_series(
-    axes: Axes, series: Series, size: float, palette: Palette, factors: tuple[float, float], floor: float | None
+    axes: Axes, series: Series, size: float, palette: Looks, factors: tuple[float, float], floor: float | None
 ) -> None:
     look, (x_factor, y_factor) = palette[series.name], factors
     x = np.array([point.x for point in series.points]) / x_factor
@@ -239,12 +239,12 @@ def _draw_series(
     y = np.where(at_floor, floor or 0.0, y)
     if series.joined and len(x) > 1:
         axes.plot(x, y, color=look.colour, linewidth=1.3, alpha=0.75, zorder=2)
+    whisker = {"color": look.colour, "linewidth": 1.0, "alpha": 0.7, "zorder": 2}
     for point, height in zip(series.points, y, strict=True):
         if point.x_low is not None and point.x_high is not None:
-            axes.plot(
-                [point.x_low / x_factor, point.x_high / x_factor], [height, height],
-                color=look.colour, linewidth=1.0, alpha=0.7, zorder=2,
-            )  # fmt: skip
+            axes.plot([point.x_low / x_factor, point.x_high / x_factor], [height, height], **whisker)
+        if point.y_low is not None and point.y_high is not None:
+            axes.plot([point.x / x_factor] * 2, [point.y_low / y_factor, point.y_high / y_factor], **whisker)
     hollow = np.array([point.hollow for point in series.points], dtype=bool)
     style = {"linestyle": "none", "markeredgecolor": look.colour, "markersize": size, "zorder": 3, "clip_on": False}
     for mask, marker, filled in (
@@ -262,7 +262,7 @@ def _draw_series(
         axes.plot(along[shown], height[shown], color=look.colour, linewidth=1.3, alpha=0.75, zorder=2)
 
 
-def _handle(series: Series, palette: Palette) -> Line2D:
+def _handle(series: Series, palette: Looks) -> Line2D:
     """Entry of a legend."""
     look = palette[series.name]
     line = "-" if series.joined or series.fit else "none"
@@ -278,7 +278,7 @@ def _legible(label: str) -> str:
     return f" {label}" if label.startswith("_") else label
 
 
-def _draw_legend(place: SubFigure, series: list[Series], palette: Palette, across: int) -> None:
+def _draw_legend(place: SubFigure, series: list[Series], palette: Looks, across: int) -> None:
     place.legend(
         handles=[_handle(one, palette) for one in series], loc="upper center", ncols=across, frameon=False,
         handlelength=1.8, columnspacing=1.4, borderaxespad=0.0,

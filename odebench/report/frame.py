@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
-import os
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from odebench.errors import RecordError
+from odebench.records import Record, RecordFault, ResultFolder
+from odebench.records.atomic import write_atomic
 from odebench.report.columns import COLUMNS, DERIVED, DOCUMENTED, Part, column
 from odebench.report.statistics import interval, seed_of
 
@@ -27,18 +28,28 @@ def load(folder: str | Path) -> pd.DataFrame:
     Columns: those of `odebench.report.columns.DOCUMENTED` in that order, then statistics of the timed samples
     (`DERIVED`), then figures that only a plugin's task gives, then one column a parameter (`model.width`, …). Units
     stand in the names. Dtypes are pandas' nullable ones, and what is missing is null; `missing` says why.
+    Files that are broken are left out, and `frame.attrs["faults"]` lists them, each with its reason.
 
     Raises:
-        RecordError: the folder does not exist, holds no record, or holds a file that cannot be read.
+        RecordError: the folder does not exist, or holds no record that can be read.
     """
-    folder = Path(folder)
-    records = list(_read(folder))
+    results = ResultFolder(folder)
+    if not results.path.is_dir():
+        raise RecordError(
+            f"{folder}: is no folder. Give the folder that `odebench run` wrote, such as results/quickstart."
+        )
+    found = list(results.iter_records())
+    records = [one.to_json() for one in found if isinstance(one, Record)]
+    faults = [f"{one.file}: {one.reason}" for one in found if isinstance(one, RecordFault)]
     if not records:
         raise RecordError(
-            f"{folder} holds no records: nothing lies in {folder / 'cells'}. "
-            "Give the folder that `odebench run` wrote, such as results/quickstart."
+            f"{folder}: holds no record that can be read"
+            + (f"; the first of {len(faults)}: {faults[0]}" if faults else f": {results.cells} has none.")
+            + " Give the folder that `odebench run` wrote, such as results/quickstart."
         )
-    return frame_of(records)
+    frame = frame_of(records)
+    frame.attrs["faults"] = faults
+    return frame
 
 
 def frame_of(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -58,34 +69,11 @@ def write(folder: str | Path) -> tuple[Path, Path]:
     folder = Path(folder)
     frame = load(folder)
     parquet, csv = folder / "records.parquet", folder / "records.csv"
-    _replace(parquet, lambda path: frame.to_parquet(path, index=False))
-    _replace(csv, lambda path: frame.to_csv(path, index=False))
+    content = io.BytesIO()
+    frame.to_parquet(content, index=False)
+    write_atomic(parquet, content.getvalue(), "report")
+    write_atomic(csv, frame.to_csv(index=False).encode(), "report")
     return parquet, csv
-
-
-def _replace(target: Path, produce: Callable[[Path], object]) -> None:
-    """Let `produce` write a temporary file beside `target`, then put it in target's place at once."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        produce(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _read(folder: Path) -> Iterable[dict[str, Any]]:
-    """The records of a folder, ordered by file name."""
-    if not folder.is_dir():
-        raise RecordError(f"{folder} is no folder. Give the folder that `odebench run` wrote.")
-    for path in sorted((folder / "cells").glob("*.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as cause:
-            raise RecordError(f"{path} cannot be read: {cause}. Remove it and run the suite again.") from cause
-        yield record
 
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,7 +146,7 @@ def _take_times(
         row[name] = found.value if found else None
     for which in _TIMES:
         found = interval(
-            [one["samples"].get(f"time_{which}_s") or [] for one in used],
+            [_present(one["samples"].get(f"time_{which}_s")) for one in used],
             seed=seed_of(f"{record.get('cell_id')} {which}"),
         )
         if found is None:
@@ -168,6 +156,11 @@ def _take_times(
         row[f"time_{which}_min_s"] = found.least
         row["timing_processes"], row["timing_samples"] = found.processes, found.samples
         row["timing_indicative"] = found.indicative
+
+
+def _present(samples: Iterable[float | None] | None) -> list[float]:
+    """The samples that are numbers; a call whose clock failed left a null."""
+    return [sample for sample in samples or () if sample is not None]
 
 
 def _series(name: str, values: list[Any]) -> pd.Series:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 # Told apart with any colour vision (after Okabe and Ito, "Color universal design", 2008; the yellow, unreadable on white,
 # is left out and a grey put in). The marker repeats what the colour says.
@@ -18,6 +19,12 @@ class Look:
 
     colour: str
     marker: str
+
+
+class Looks(Protocol):
+    """Tells how a series of a name is drawn."""
+
+    def __getitem__(self, name: str) -> Look: ...
 
 
 class Palette:

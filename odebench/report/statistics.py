@@ -81,10 +81,7 @@ def interval(processes: Sequence[Sequence[float]], *, seed: int = 0) -> Interval
     if not groups:
         return None
     pooled = np.concatenate(groups)
-    if len(groups) == 1:
-        medians = pooled
-    else:
-        medians = _bootstrap_medians(groups, np.random.default_rng(seed))
+    medians = pooled if len(groups) == 1 else _bootstrap_medians(groups, np.random.default_rng(seed))
     low, high = np.quantile(medians, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     value = float(np.median(pooled))
     # 1.4826 makes the median deviation of a normal law its standard deviation.

@@ -29,7 +29,21 @@ STEPS = (32, 64, 128, 256)
 TOLERANCES = (1e-3, 1e-5, 1e-7)
 EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
 FIELD_SECONDS = 20e-6
+LAPTOP, SERVER = "1a" * 8, "5e" * 8
 HOSTILE = "<script>window.hacked=1</script>\"'&amp; $x_{"
+
+SUITE = """schema = 1
+
+[suite]
+name = "quickstart"
+title = "Which solver, which gradient method?"
+
+[budget]
+device = ["cpu"]
+processes = 1
+repeats = 5
+timeout = "20s"
+"""
 
 Record = dict[str, Any]
 
@@ -42,7 +56,7 @@ def record(
     grid: dict[str, Any],
     *,
     dtype: str = "float64",
-    machine: str = "laptop00",
+    machine: str = LAPTOP,
     processes: int = 1,
     repeats: int = 5,
     slowdown: float = 1.0,
@@ -145,7 +159,7 @@ def failed(made: Record, outcome: str, reason: str) -> Record:
     return made | {"outcome": outcome, "reason": reason, "parts": {}, "outcome_of": {"quality": outcome}}
 
 
-def quickstart(machine: str = "laptop00", processes: int = 1, slowdown: float = 1.0) -> list[Record]:
+def quickstart(machine: str = LAPTOP, processes: int = 1, slowdown: float = 1.0) -> list[Record]:
     """Records of a plausible quickstart: four models, six solvers, four gradient methods, three tasks, all outcomes."""
     made = []
     for model in MODELS:
@@ -178,19 +192,28 @@ def write_folder(folder: Path, records: list[Record]) -> Path:
         (folder / "cells" / f"{one['cell_id']}.{one['machine_id']}.json").write_text(json.dumps(one))
     for machine in {one["machine_id"] for one in records}:
         described = {
-            "machine_id": machine,
-            "cpu": "Example CPU, 2 cores",
-            "memory": "8 GiB",
-            "system": "Linux 6.1",
-            "python": "3.11.2",
+            "id": machine,
+            "cpu_model": "Example CPU",
+            "cores": 2,
+            "memory_gib": 8,
+            "accelerators": [],
+            "system": "Linux (Debian GNU/Linux 12)",
+            "architecture": "x86_64",
+            "python": "CPython 3.11.2",
         }
         (folder / "machines" / f"{machine}.json").write_text(json.dumps(described))
     run = {
         "schema": 1,
         "suite": "quickstart",
-        "title": "Which solver, which gradient?",
-        "command": "odebench run suites/quickstart.toml",
-        "started": "2026-01-05T10:00:00+00:00",
+        "text": SUITE,
+        "sha256": "0" * 64,
+        "budget_name": "quick",
+        "overrides": ["budget.repeats=5"],
+        "plugins": {"odebench-torchdiffeq": "0.1.0"},
+        "cells": [one["cell_id"] for one in records],
+        "created": "2026-01-05T10:00:00+00:00",
+        "updated": "2026-01-05T11:00:00+00:00",
+        "history": [],
     }
     (folder / "run.json").write_text(json.dumps(run))
     return folder
