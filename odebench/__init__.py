@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "Answer": "odebench.contract",
     "ButcherTableau": "odebench.numerics",
+    "DiagonallyImplicitRungeKutta": "odebench.numerics",
     "ExplicitRungeKutta": "odebench.numerics",
     "Field": "odebench.contract",
     "GradientMethod": "odebench.contract",
@@ -32,7 +33,7 @@ _WHERE = {
     "Tolerance": "odebench.contract",
     "hookimpl": "odebench.hookspecs",
     "load": "odebench.report.frame",
-    "odeint": "odebench.odeint",
+    "odeint": "odebench.drop_in",
     "solve": "odebench.api",
 }
 

@@ -18,9 +18,10 @@ class TimedField:
 
     Attributes:
         evaluations: how often the field was called.
+        rows_interact: whether rows of the batch depend on each other, where an implicit method has found out; else None.
     """
 
-    __slots__ = ("_device", "_dtype", "_field", "_tensors", "evaluations")
+    __slots__ = ("_device", "_dtype", "_field", "_tensors", "evaluations", "rows_interact")
 
     def __init__(self, field: Callable[[Tensor, Tensor], Tensor], y0: Tensor) -> None:
         self._field = field
@@ -28,6 +29,7 @@ class TimedField:
         self._dtype = time_dtype(y0.dtype)
         self._tensors: dict[float, Tensor] = {}
         self.evaluations = 0
+        self.rows_interact: bool | None = None
 
     def announce(self, times: Sequence[float]) -> None:
         """Prepare the tensors of these times, and forget the earlier ones."""

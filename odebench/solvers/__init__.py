@@ -13,6 +13,7 @@ from odebench.solvers.euler import Euler
 from odebench.solvers.fehlberg21 import Fehlberg21
 from odebench.solvers.heun import Heun
 from odebench.solvers.heun3 import Heun3
+from odebench.solvers.kvaerno3 import Kvaerno3
 from odebench.solvers.midpoint import Midpoint
 from odebench.solvers.ralston import Ralston
 from odebench.solvers.rk4 import Rk4
@@ -39,5 +40,6 @@ def odebench_register_solvers(register: Callable[[object], None]) -> None:
         Dopri5,
         Tsit5,
         Dopri8,
+        Kvaerno3,
     ):
         register(solver)
