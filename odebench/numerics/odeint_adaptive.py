@@ -141,7 +141,8 @@ class OdeintAdaptive(OneStepSolver):
         return Step(
             y1,
             self._error(dt, k) if error else None,
-            self._next_carry(field, t, dt, y1, k[-1]),
+            # Whether a step with an error estimate is accepted, and its end thus a jump, the loop will know.
+            k[-1] if error else self.carry_past(field, t, dt, y1, k[-1]),
             Quartic(y, weighted_sum(y, k, dt, self._middle), y1, k[0], k[-1], dt) if dense else None,
         )
 
@@ -163,16 +164,17 @@ class OdeintAdaptive(OneStepSolver):
             return abs(float(rules.norm(rules.packing.unpack(scaled))))
         return _root_mean_squares(scaled.split(rules.packing.sizes) if ours and rules.packing.is_tuple else [scaled])
 
-    def _error(self, dt: float, k: list[Tensor]) -> Tensor:
-        k = [stage.detach() for stage in k]  # step sizes are constants: nothing differentiates the estimate
-        index, coefficient = self._b_error[0]
-        return weighted_sum(k[index] * (dt * coefficient), k, dt, self._b_error[1:])
-
-    def _next_carry(self, field: TimedField, t: float, dt: float, y1: Tensor, last: Tensor) -> Tensor:
+    def carry_past(self, field: TimedField, t: float, dt: float, y1: Tensor, last: Tensor) -> Tensor:
+        """The carry of the step after an accepted one: its last stage, or, after a jump, the derivative beyond."""
         end = t + dt
         if any(abs(end - jump) <= CLOSE * abs(dt) for jump in self.rules.jump_t):
             return field(just_inside(end, end + dt, time_dtype(y1.dtype)), y1)
         return last
+
+    def _error(self, dt: float, k: list[Tensor]) -> Tensor:
+        k = [stage.detach() for stage in k]  # step sizes are constants: nothing differentiates the estimate
+        index, coefficient = self._b_error[0]
+        return weighted_sum(k[index] * (dt * coefficient), k, dt, self._b_error[1:])
 
 
 def _packed_shape(packing: Packing | None) -> torch.Size | None:

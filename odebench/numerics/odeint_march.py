@@ -70,7 +70,8 @@ def march_as_odeint(
                 ys[pending] = step.y1 if ts[pending] == end else solver.interpolate(step.dense, (ts[pending] - t) / dt)
                 pending += 1
                 attempts = 0
-            t, y, carry = end, step.y1, step.carry
+            carry = solver.carry_past(field, t, dt, step.y1, step.carry)
+            t, y = end, step.y1
             stop += end == stops[stop]
         else:
             rejected += 1
