@@ -100,6 +100,7 @@ class _StepCheckpoint(torch.autograd.Function):
             call.recomputation.restore(before)
             result, packing, timed, ctx.checkpoints = _solve(call, tensors, True)
             _restless.update(key)
+        ctx.start = before if ctx.checkpoints[0].mark is not None else None
         call.grid = result.grid
         call.stats.accepted, call.stats.rejected = result.grid.steps, result.rejected
         call.stats.evaluations_forward = timed.evaluations
@@ -150,6 +151,14 @@ class _StepCheckpoint(torch.autograd.Function):
                 adjoint, *rest = torch.autograd.grad(ends, (*starts, *others), weights, allow_unused=True)
             carried = rest.pop(0) if carry is not None else None
             totals.add(rest)
+        if carried is not None:
+            start = call.fresh((steps[0].y,))
+            with call.recomputation.replay(ctx.start):
+                first_carry = call.solver.first_carry(timed, steps[0].t, *start)
+                if first_carry.requires_grad:
+                    more, *rest = torch.autograd.grad(first_carry, (*start, *others), carried, allow_unused=True)
+                    adjoint = adjoint if more is None else adjoint + more
+                    totals.add(rest)
         call.stats.evaluations_backward += timed.evaluations
         adjoint = arriving[0] if adjoint is None else adjoint + arriving[0]
         leaves = ctx.packing.unpack(adjoint)
