@@ -52,7 +52,7 @@ def odeint(
     the next where no option says otherwise, and one with error control passes the end and interpolates. What differs:
 
     * Step sizes are constants in every gradient. torchdiffeq differentiates its choice of the first step, which changes the
-      gradient by less than the tolerance; with a `first_step` in `options` both gradients are equal.
+      gradient by about the tolerance; with a `first_step` in `options` both gradients are equal.
     * Events, times that require a gradient, callbacks of `func` and options that are not listed below are refused.
 
     Args:
