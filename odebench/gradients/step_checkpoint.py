@@ -14,6 +14,7 @@ from odebench.contract import Field, GradientMethod, GridRequest, Solution, Solv
 from odebench.gradients.recorded_call import Call, Totals, record
 from odebench.numerics import OneStepSolver
 from odebench.numerics.march import ANNOUNCED_STEPS, March, announce, march, place_outputs, wants_rows
+from odebench.numerics.march_rows import in_rows, lies_inside, place_row_outputs, row_output
 from odebench.numerics.packing import Packing
 from odebench.numerics.reach import refuse_undeclared
 from odebench.numerics.recomputation import Mark, Recomputation
@@ -121,21 +122,25 @@ class _StepCheckpoint(torch.autograd.Function):
         arriving = ctx.packing.pack_outputs(call.state(given))
         steps: list[_Checkpoint] = ctx.checkpoints
         timed = TimedField(ctx.packing.field(call.field), steps[0].y)
-        outputs = place_outputs(call.ts, call.grid)
+        by_row = wants_rows(call.grid)
+        outputs = place_row_outputs(call.ts, call.grid) if by_row else place_outputs(call.ts, call.grid)
         totals = Totals(len(others))
         adjoint, carried = None, None
         for n in reversed(range(len(steps))):
             t, dt, y, carry, mark = steps[n]
-            if n % ANNOUNCED_STEPS == ANNOUNCED_STEPS - 1 or n == len(steps) - 1:
+            if not by_row and (n % ANNOUNCED_STEPS == ANNOUNCED_STEPS - 1 or n == len(steps) - 1):
                 first = n - n % ANNOUNCED_STEPS
                 announce(call.solver, timed, [s.t for s in steps[first : n + 1]], [s.dt for s in steps[first : n + 1]])
             here = outputs.get(n, ())
             starts = call.fresh((y,) if carry is None else (y, carry))
             with call.recomputation.replay(mark):
-                step = call.solver.step(timed, t, dt, *starts, dense=any(theta != 1.0 for _, theta in here))
+                step = call.solver.step(timed, t, dt, *starts, dense=any(lies_inside(*place[1:]) for place in here))
                 ends, weights = [], []
-                for index, theta in here:
-                    if theta == 1.0:
+                for index, theta, *rows in here:
+                    if rows:
+                        ends.append(row_output(call.solver, step, theta))
+                        weights.append(in_rows(rows[0], arriving[index]))
+                    elif theta == 1.0:
                         adjoint = arriving[index] if adjoint is None else adjoint + arriving[index]
                     else:
                         ends.append(call.solver.interpolate(step.dense, theta))

@@ -55,11 +55,14 @@ class Hermite(NamedTuple):
     y1: Tensor
     k0: Tensor
     k1: Tensor
-    dt: float
+    dt: float | Tensor
 
-    def at(self, theta: float) -> Tensor:
-        """The state at the share `theta` of the step."""
+    def at(self, theta: float | Tensor) -> Tensor:
+        """The state at the share `theta` of the step; a tensor gives one for each row, `(batch, 1, …, 1)`."""
         s = 1.0 - theta
+        if isinstance(theta, Tensor):
+            ends = s * s * (1.0 + 2.0 * theta) * self.y0 + theta * theta * (3.0 - 2.0 * theta) * self.y1
+            return ends + theta * s * self.dt * (s * self.k0 - theta * self.k1)
         total = torch.mul(self.y0, s * s * (1.0 + 2.0 * theta))
         total.add_(self.y1, alpha=theta * theta * (3.0 - 2.0 * theta))
         total.add_(self.k0, alpha=theta * s * s * self.dt)
@@ -79,14 +82,16 @@ class StagePolynomial(NamedTuple):
     y0: Tensor
     stages: Sequence[Tensor]
     rows: tuple[tuple[float, ...], ...]
-    dt: float
+    dt: float | Tensor
 
-    def at(self, theta: float) -> Tensor:
-        """The state at the share `theta` of the step."""
+    def at(self, theta: float | Tensor) -> Tensor:
+        """The state at the share `theta` of the step; a tensor gives one for each row, `(batch, 1, …, 1)`."""
         weights = []
         for row in self.rows:
             value = 0.0
             for coefficient in reversed(row):
                 value = (value + coefficient) * theta
             weights.append(value)
+        if isinstance(theta, Tensor):
+            return self.y0 + self.dt * sum(weight * stage for weight, stage in zip(weights, self.stages, strict=True))
         return weighted_sum(self.y0, self.stages, self.dt, nonzero_terms(weights))

@@ -121,7 +121,7 @@ def march_adaptively(
     smallest = tolerance.min_step or 16 * 2.2e-16 * max(abs(t), abs(end))
     interpolates = solver.interpolates
     ys: list[Tensor] = [y] + [y] * (len(ts) - 1)
-    pending, starts, lengths, rejected = 1, [], [], 0
+    pending, starts, lengths, rejected, error = 1, [], [], 0, 0.0
 
     carry = start(solver, field, t, y)
     if tolerance.first_step is not None:
@@ -140,6 +140,9 @@ def march_adaptively(
         last = not tolerance.overshoot and direction * (t + dt * (1.0 + 1e-9) - target) >= 0.0
         if last:
             planned, dt = dt, target - t
+        elif abs(dt) < smallest:
+            why = "the step size fell below its minimum" if error == error else "the field is not finite"
+            raise diverged(f"{why} ({abs(dt):.3g} < {smallest:.3g})", solver, t, ts, starts, lengths)
         ahead = target if last else t + dt
         inside = interpolates and direction * (ahead - ts[pending]) > CLOSE * abs(dt)
         step = solver.step(field, t, dt, y, carry, error=True, dense=inside)
@@ -147,9 +150,6 @@ def march_adaptively(
         if not error <= 1.0:
             rejected += 1
             dt *= control.rejected(error)
-            if abs(dt) < smallest:
-                why = "the step size fell below its minimum" if error == error else "the field is not finite"
-                raise diverged(f"{why} ({abs(dt):.3g} < {smallest:.3g})", solver, t, ts, starts, lengths)
             continue
         norm.accept()
         if visit is not None:

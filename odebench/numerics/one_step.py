@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from odebench.contract import Field, GridRequest, Solution, Solver, State, Stats, Step, Tolerance
+from odebench.contract import Field, GridRequest, Solution, Solver, State, Stats, Step
 from odebench.errors import IncompatibleError
-from odebench.numerics.march import March, march
+from odebench.numerics.march import March, march, wants_rows
+from odebench.numerics.march_rows import refuse_rows
 from odebench.numerics.outputs import checked_times
 from odebench.numerics.packing import Packing
 from odebench.numerics.timed_field import TimedField
@@ -25,6 +26,7 @@ class OneStepSolver(Solver):
             field, they cost less. Never needed for correctness.
         error_order: order of the local error that `Step.error` estimates; it sets the exponent of the step control.
         interpolant_order: order of what `interpolate` gives; 0 where there is none.
+        accepts_rows: whether `step` also takes tensors `(batch, 1, …, 1)` for t, dt and theta, one value for each row.
         adaptive_loop: called as `march_adaptively` and instead of it, where a solver has rules of its own for choosing
             steps; None takes that one.
     """
@@ -85,8 +87,10 @@ class OneStepSolver(Solver):
     ) -> tuple[March, Packing, TimedField]:
         """The loop itself: packed states at the output times, the packing, and the counted field."""
         times = checked_times(ts)
-        by_row = isinstance(grid, Tolerance) and grid.batch == "per-sample"
-        packing = Packing(y0, by_row=by_row or bool(getattr(grid, "per_sample", False)))
+        by_row = wants_rows(grid)
+        packing = Packing(y0, by_row=by_row)
+        if by_row:
+            refuse_rows(self, field, y0, times[0])
         packed = packing.pack(y0)
         timed = TimedField(packing.field(field), packed)
         return march(self, timed, packed, times, grid, visit), packing, timed
