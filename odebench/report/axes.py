@@ -69,7 +69,7 @@ def set_ticks(
         axis.set_major_formatter(FuncFormatter(lambda value, _: power(value) if column.log and _wide(low, high)
                                                else number(value)))  # fmt: skip
         minor = LogLocator(base=10, subs=tuple(range(2, 10)), numticks=30)
-        axis.set_minor_locator(minor if decades <= 4 else NullLocator())
+        axis.set_minor_locator(minor if decades <= 2.5 else NullLocator())
         axis.set_minor_formatter(NullFormatter())
 
 

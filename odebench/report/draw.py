@@ -13,6 +13,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
@@ -95,16 +97,25 @@ def draw(chart: Chart, palette: Looks, extents: Extents | None = None) -> Figure
         if notes:
             foot.text(0.012, 0.98, "\n".join(notes), size=7.5, color=_FAINT, va="top")
         # The layout is found once, here, and not again for every format that the figure is saved in.
-        figure.draw_without_rendering()
+        figure.get_layout_engine().execute(figure)
         figure.set_layout_engine("none")
         return figure
 
 
 def save(figure: Figure, target: Path) -> Path:
-    """Write a figure in the format of the file's suffix: 1600 pixels wide where the format has pixels."""
+    """Write a figure in the format of the file's suffix: .svg, .pdf, or .png, which is 1600 pixels wide.
+
+    The canvases are called directly, because `savefig` draws everything twice to find a layout that we have already.
+    """
     with _style():
-        metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(target.suffix)
-        figure.savefig(target, dpi=_PIXELS / figure.get_figwidth(), metadata=metadata)
+        suffix = target.suffix.lower()
+        if suffix == ".svg":
+            FigureCanvasSVG(figure).print_svg(target, metadata={"Date": None})
+        elif suffix == ".pdf":
+            FigureCanvasPdf(figure).print_pdf(target, metadata={"CreationDate": None})
+        else:
+            figure.set_dpi(_PIXELS / figure.get_figwidth())
+            FigureCanvasAgg(figure).print_png(target)
     return target
 
 

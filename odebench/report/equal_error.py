@@ -57,38 +57,37 @@ def equal_error(frame: pd.DataFrame, targets: tuple[float, ...] = TARGETS) -> pd
             asked = group[group["outcome"] != UNSUPPORTED]
             if asked.empty or (drawn(group).shape[0] and drawn(group, "error_final").empty):
                 continue  # Not offered, or without a reference to measure an error against.
+            evaluations = _points(group, "nfe_forward")
+            times = _points(group[group["timing_valid"].fillna(False)], "time_forward_s")
+            facts = {
+                "least_error": drawn(group, "error_final")["error_final"].min(),
+                "digits": drawn(group)["reference_digits"].min(),
+                "indicative": bool(group["timing_indicative"].fillna(True).any()),
+                "failed": int((asked["outcome"] != OK).sum()),
+                "cells": len(asked),
+            }
             for target in targets:
-                nfe, nfe_bound = _cost(group, "nfe_forward", target)
-                seconds, time_bound = _cost(group[group["timing_valid"].fillna(False)], "time_forward_s", target)
-                rows.append(
-                    {
-                        "model": model,
-                        "setting": setting,
-                        "target": target,
-                        "solver": solver,
-                        "nfe": nfe,
-                        "nfe_bound": nfe_bound,
-                        "time_s": seconds,
-                        "time_bound": time_bound,
-                        "least_error": drawn(group, "error_final")["error_final"].min(),
-                        "digits": drawn(group)["reference_digits"].min(),
-                        "indicative": bool(group["timing_indicative"].fillna(True).any()),
-                        "failed": int((asked["outcome"] != OK).sum()),
-                        "cells": len(asked),
-                    }
-                )
+                nfe, nfe_bound = _cost(evaluations, target)
+                seconds, time_bound = _cost(times, target)
+                costs = {"nfe": nfe, "nfe_bound": nfe_bound, "time_s": seconds, "time_bound": time_bound}
+                rows.append({"model": model, "setting": setting, "target": target, "solver": solver} | costs | facts)
     names = ["model", "setting", "target", "solver", "nfe", "nfe_bound", "time_s", "time_bound", "least_error"]
     table = pd.DataFrame(rows, columns=[*names, "digits", "indicative", "failed", "cells"])
     return table.sort_values(["model", "setting", "target", "nfe", "solver"], ascending=[True, True, False, True, True])
 
 
-def _cost(group: pd.DataFrame, cost: str, target: float) -> tuple[float | None, bool]:
-    """Cost at the target of one solver; None where successes hold no such cost."""
+def _points(group: pd.DataFrame, cost: str) -> tuple[list[float], list[float]] | None:
+    """Errors and costs of one solver, seeds pooled; None where successes hold no such cost."""
     points = drawn(group, "error_final", cost)
     if points.empty:
-        return (None, False) if len(drawn(group, "error_final")) or group.empty else (math.inf, False)
+        # All cells failed: nothing is missing, it is infinitely expensive.
+        return None if len(drawn(group, "error_final")) or group.empty else ([], [])
     medians = points.groupby(_GRID, dropna=False)[["error_final", cost]].median().astype(float)
     # An error of exactly 0 is one at or below the rounding unit.
     least = min(eps(name) for name in points["dtype"].dropna().unique())
-    errors = np.maximum(medians["error_final"].to_numpy(), least)
-    return cost_at(errors.tolist(), medians[cost].tolist(), target)
+    return np.maximum(medians["error_final"].to_numpy(), least).tolist(), medians[cost].tolist()
+
+
+def _cost(points: tuple[list[float], list[float]] | None, target: float) -> tuple[float | None, bool]:
+    """Cost at the target, and whether it is a bound; None where nobody measured it."""
+    return (None, False) if points is None else cost_at(*points, target)

@@ -22,16 +22,18 @@ class Answer:
     """One row of the answer, in words.
 
     Attributes:
-        question: what is answered, such as `solver for lotka-volterra at error 1e-06`.
+        question: what is answered, such as `solver for lotka-volterra at error ≤ 1e-06`.
         answer: the method.
         cost: what it costs.
         trust: what speaks for or against it.
+        tone: "good" for an answer, "bad" where there is none, "" for one among several methods.
     """
 
     question: str
     answer: str
     cost: str
     trust: str
+    tone: str = ""
 
 
 def headline(frame: pd.DataFrame) -> list[Answer]:
@@ -51,7 +53,7 @@ def headline(frame: pd.DataFrame) -> list[Answer]:
 def _solvers(frame: pd.DataFrame, where: str) -> list[Answer]:
     answers = []
     for (model, setting, target), group in equal_error(frame).groupby(["model", "setting", "target"], sort=False):
-        question = f"{where}solver for {joined([model, setting])} at error {target:.0e}"
+        question = f"{where}solver for {joined([model, setting])} at error ≤ {target:g}"
         group = group[group["nfe"].fillna(math.inf) < math.inf].sort_values("nfe")
         if group.empty:
             nearest = (
@@ -59,7 +61,9 @@ def _solvers(frame: pd.DataFrame, where: str) -> list[Answer]:
             )
             cost = "" if pd.isna(nearest) else f"the least error of all is {shown('error_final', nearest)}"
             answers.append(
-                Answer(question=question, answer="none gets there", cost=cost, trust="finer grids would tell")
+                Answer(
+                    question=question, answer="none gets there", cost=cost, trust="finer grids would tell", tone="bad"
+                )
             )
             continue
         best = group.iloc[0]
@@ -72,7 +76,9 @@ def _solvers(frame: pd.DataFrame, where: str) -> list[Answer]:
             trust.append(f"as good: {', '.join(equals)}")
         if best["failed"]:
             trust.append(f"{best['failed']} of its {best['cells']} cells failed")
-        answers.append(Answer(question=question, answer=str(best["solver"]), cost=cost, trust="; ".join(trust)))
+        answers.append(
+            Answer(question=question, answer=str(best["solver"]), cost=cost, trust="; ".join(trust), tone="good")
+        )
     return answers
 
 

@@ -76,9 +76,10 @@ def _budget(source: Source) -> str:
     named = {name: value for name, value in budget.items() if isinstance(value, dict)}
     stated = {name: value for name, value in budget.items() if name not in named}
     stated |= named.get(source.run.budget_name or "", {})
-    words = [f"{name} {_value(value)}" for name, value in stated.items()]
-    words += [override.removeprefix("budget.").replace("=", " ") for override in source.run.overrides]
-    return joined(words)
+    chosen = dict(
+        override.removeprefix("budget.").split("=", 1) for override in source.run.overrides if "=" in override
+    )
+    return joined([f"{name} {_value(value)}" for name, value in (stated | chosen).items()])
 
 
 def _value(value: object) -> str:

@@ -27,9 +27,9 @@ def failures(frame: pd.DataFrame) -> Table:
     rows = tuple(
         (
             Value(str(row["outcome"]).replace("_", " "), tone="quiet" if row["outcome"] == UNSUPPORTED else "bad"),
+            Value(shown("reason", row["reason"])),
             *(Value(shown("model", row[name])) for name in ("task", "model_label", "solver_label", "gradient_label")),
             Value(joined([row["grid_label"], row["setting_label"]])),
-            Value(shown("reason", row["reason"])),
             Value(shown("cell_id", row["cell_id"])),
         )
         for row in lost.to_dict("records")
@@ -39,7 +39,7 @@ def failures(frame: pd.DataFrame) -> Table:
         title="Failures, and what is not offered",
         caption=" ".join(f"{one.word.replace('_', ' ')}: {one.value}" for one in Outcome if one.word != OK),
         headings=tuple(
-            map(Heading, ("outcome", "task", "model", "solver", "gradient method", "grid", "reason", "cell"))
+            map(Heading, ("outcome", "reason", "task", "model", "solver", "gradient method", "grid", "cell"))
         ),
         rows=rows,
         empty="Every cell ended ok.",
@@ -61,6 +61,7 @@ def every_cell(frame: pd.DataFrame, figures: Sequence[str] | None = None) -> Tab
     """All cells with their figures; by default those that somebody filled."""
     filled = figures_in([frame]) if figures is None else figures
     fixed = ("task", "model_label", "solver_label", "gradient_label")
+    frame = frame.sort_values([*fixed, "steps", "step_size", "rtol"], ascending=[True] * 6 + [False])
     rows = tuple(
         (
             Value(str(row["outcome"]).replace("_", " "), tone="" if row["outcome"] == OK else "bad"),
