@@ -1,0 +1,132 @@
+"""A cell's plugins, built and set up to be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from odebench.contract import GradientMethod, GridRequest, Problem, Setting, Solver, State, StepSize, Task, Tolerance
+from odebench.errors import MeasurementError
+from odebench.plan.cell import Cell, Choice
+from odebench.plugins import Registry
+
+#: How far, relatively, the other initial states lie from the problem's: enough to tell answers apart, too little to change the problem.
+_PERTURBATION = {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 4e-3, torch.bfloat16: 3e-2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What is measured.
+
+    Attributes:
+        cell: the question.
+        task, solver, gradient: built as the cell says.
+        problem: in the cell's dtype on its device; its field is the module itself, and no plugin may see it.
+        device: where it lies.
+    """
+
+    cell: Cell
+    task: Task
+    solver: Solver
+    gradient: GradientMethod | None
+    problem: Problem
+    device: torch.device
+
+    def setting(self, field: Callable[..., Any]) -> Setting:
+        """What the task is given: everything, with `field` in the place of the module."""
+        return Setting(
+            problem=replace(self.problem, field=field),
+            solver=self.solver,
+            gradient=self.gradient,
+            grid=grid_request(self.cell.grid),
+        )
+
+    def start(self, index: int) -> State:
+        """A fresh initial state: 0 is the problem's, each other index has its own seeded perturbation of each element."""
+        leaves = self.leaves
+        if index:
+            generator = torch.Generator().manual_seed(1_000_003 * self.cell.seed + index)
+            scale = _PERTURBATION[leaves[0].dtype]
+            leaves = tuple(_perturbed(leaf, scale, generator) for leaf in leaves)
+        fresh = tuple(leaf.detach().clone() for leaf in leaves)
+        return fresh if isinstance(self.problem.y0, tuple) else fresh[0]
+
+    @property
+    def leaves(self) -> tuple[Tensor, ...]:
+        """The tensors of the problem's initial state."""
+        return self.problem.y0 if isinstance(self.problem.y0, tuple) else (self.problem.y0,)
+
+    @property
+    def parameters(self) -> tuple[Tensor, ...]:
+        """All tensors that the field owns as parameters, frozen ones too."""
+        return tuple(self.problem.field.parameters())
+
+    def forget_gradients(self) -> None:
+        """Set the parameters' gradients to None, as before a training step."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def synchronise(self) -> None:
+        """Wait until the device has done all that it was told."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
+
+
+def load_bench(cell: Cell, registry: Registry) -> Bench:
+    """Build everything that `cell` names.
+
+    Raises:
+        OdebenchError: a plugin is not there, or refuses its parameters.
+    """
+    problem = build_problem(cell, registry)
+    return Bench(
+        cell=cell,
+        task=build("task", cell.task, registry),
+        solver=build("solver", cell.solver, registry),
+        gradient=None if cell.gradient is None else build("gradient", cell.gradient, registry),
+        problem=problem,
+        device=torch.device(cell.device),
+    )
+
+
+def build(kind: str, choice: Choice, registry: Registry) -> Any:
+    """What `choice` names, with its parameters."""
+    return registry.get(kind, choice.name).build(**choice.parameters)
+
+
+def build_problem(cell: Cell, registry: Registry) -> Problem:
+    """The cell's problem, in its dtype on its device."""
+    return build("model", cell.model, registry).problem(cell.seed).to(dtype_of(cell), cell.device)
+
+
+def dtype_of(cell: Cell) -> torch.dtype:
+    """The cell's dtype.
+
+    Raises:
+        MeasurementError: torch has none of that name.
+    """
+    dtype = getattr(torch, cell.dtype, None)
+    if dtype not in _PERTURBATION:
+        names = ", ".join(str(known).removeprefix("torch.") for known in _PERTURBATION)
+        raise MeasurementError(f"The cell's dtype is {cell.dtype!r}; it must be one of {names}.")
+    return dtype
+
+
+def grid_request(grid: dict[str, Any]) -> GridRequest:
+    """The contract's form of a cell's grid.
+
+    Raises:
+        GridError: numbers that describe no grid.
+    """
+    return Tolerance(**grid) if "rtol" in grid else StepSize(**grid)
+
+
+def _perturbed(leaf: Tensor, scale: float, generator: torch.Generator) -> Tensor:
+    noise = 2.0 * torch.rand(leaf.shape, generator=generator, dtype=torch.float64) - 1.0
+    return (leaf.detach().cpu().double() * (1.0 + scale * noise)).to(dtype=leaf.dtype, device=leaf.device)

@@ -1,0 +1,87 @@
+"""What a run tells whoever watches it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from odebench.outcome import Outcome
+from odebench.plan.cell import Cell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        done: parts that are finished in this run, those that need not run any more included.
+        total: parts that this run has to do.
+        elapsed_s: since the run began.
+        remaining_s: estimated wall time until it ends.
+    """
+
+    done: int
+    total: int
+    elapsed_s: float
+    remaining_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStarted:
+    """A run begins.
+
+    Attributes:
+        cells: cells of the plan.
+        kept: cells of which everything is measured already.
+        settled: cells that planning settled, unsupported ones for example.
+    """
+
+    cells: int
+    kept: int
+    settled: int
+    progress: Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartFinished:
+    """A part was measured and is stored.
+
+    Attributes:
+        cell: of this cell.
+        part: "quality", "memory" or "timing".
+        round: number of the timing round; None for the others.
+        outcome: how it ended.
+        reason: why, where it is not `OK`.
+        seconds: wall time it took.
+    """
+
+    cell: Cell
+    part: str
+    round: int | None
+    outcome: Outcome
+    reason: str | None
+    seconds: float
+    progress: Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """How a run went.
+
+    Attributes:
+        cells: cells of the plan.
+        outcomes: how many cells ended in each outcome, over all of the plan.
+        measured: parts that this run measured.
+        seconds: wall time of the run.
+        overhead_s: mean wall time of a part beyond what its child spent in it.
+        failures: id, outcome and reason of each cell that is not `OK`.
+    """
+
+    cells: int
+    outcomes: dict[Outcome, int]
+    measured: int
+    seconds: float
+    overhead_s: float
+    failures: list[tuple[Cell, Outcome, str | None]] = field(default_factory=list)
+
+
+Event = RunStarted | PartFinished

@@ -1,0 +1,128 @@
+"""The memory part: bytes that a cell holds beyond its inputs, in a process that does nothing else."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from odebench.contract import Answer, State
+from odebench.run.answers import grid_bytes
+from odebench.run.bench import Bench
+from odebench.run.opaque import opaque
+from odebench.run.request import Request
+from odebench.run.storage_tracker import StorageTracker
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryUse:
+    """Bytes beyond the initial state and the parameters.
+
+    Attributes:
+        peak_bytes: the most that was alive at once.
+        forward_bytes: alive after the forward pass: the answer, and what the backward pass needs.
+        left_bytes: alive at the end beyond the answer, its grid and the gradients: a leak.
+        grid_bytes: of the steps' own data, which is counted in the first two; None where the solver does not tell its steps.
+        method: "dispatch-tracker" or "cuda-allocator".
+    """
+
+    peak_bytes: int
+    forward_bytes: int
+    left_bytes: int
+    grid_bytes: int | None
+    method: str
+
+
+def measure(request: Request, bench: Bench, folder: Path) -> dict[str, Any]:
+    """Run the cell once in this process and follow its memory: the first call, before any cache is warm."""
+    use = memory_use(bench)
+    values = {
+        "memory_peak_bytes": use.peak_bytes,
+        "memory_forward_bytes": use.forward_bytes,
+        "memory_left_bytes": use.left_bytes,
+        "memory_grid_bytes": use.grid_bytes,
+        "memory_method": use.method,
+    }
+    reasons = {} if use.grid_bytes is not None else {"memory_grid_bytes": "The solver does not tell its steps."}
+    return {"outcome": "ok", "reason": None, "traceback": None, "values": values, "reasons": reasons}
+
+
+def memory_use(bench: Bench) -> MemoryUse:
+    """Memory of one forward and backward pass of the cell's task."""
+    forward, backward = passes(bench)
+    collecting = gc.isenabled()
+    gc.collect()
+    gc.disable()  # What only the collector can free is alive until then, at a moment that nobody can foretell.
+    try:
+        use = _by_allocator if bench.device.type == "cuda" else _by_tracker
+        return use(bench, forward, backward)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def passes(bench: Bench) -> tuple[Callable[[], Answer], Callable[[Answer], None]]:
+    """The cell's forward and backward pass, with nothing between them and the plugin that counts or watches."""
+    setting = bench.setting(opaque(bench.problem.field))
+    y0: State = bench.start(0)
+    bench.forget_gradients()
+    torch.manual_seed(bench.cell.seed)
+
+    def forward() -> Answer:
+        return bench.task.forward(setting, y0)
+
+    def backward(answer: Answer) -> None:
+        if answer.backward is not None:
+            answer.backward()
+        answer.backward = None
+
+    return forward, backward
+
+
+def _by_tracker(bench: Bench, forward: Callable[[], Answer], backward: Callable[[Answer], None]) -> MemoryUse:
+    with StorageTracker() as tracker:
+        answer = forward()
+        after_forward = tracker.live_bytes
+        backward(answer)
+        given = list(answer.states.values()) + ([answer.grid.t, answer.grid.dt] if answer.grid is not None else [])
+        left = tracker.live_bytes - tracker.bytes_of(given)
+    return MemoryUse(
+        peak_bytes=tracker.peak_bytes,
+        forward_bytes=after_forward,
+        left_bytes=left,
+        grid_bytes=grid_bytes(answer.grid),
+        method="dispatch-tracker",
+    )
+
+
+def _by_allocator(bench: Bench, forward: Callable[[], Answer], backward: Callable[[Answer], None]) -> MemoryUse:
+    """What the allocator of a CUDA device counts; a first pass loads the libraries' kernels and workspaces."""
+    device = bench.device
+    backward(forward())
+    bench.forget_gradients()
+    gc.collect()
+    bench.synchronise()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    base = torch.cuda.memory_allocated(device)
+    answer = forward()
+    bench.synchronise()
+    after_forward = torch.cuda.memory_allocated(device)
+    backward(answer)
+    bench.synchronise()
+    peak = torch.cuda.max_memory_allocated(device) - base
+    grid = grid_bytes(answer.grid)
+    answer.grid = None
+    answer.states.clear()
+    bench.forget_gradients()
+    return MemoryUse(
+        peak_bytes=peak,
+        forward_bytes=after_forward - base,
+        left_bytes=torch.cuda.memory_allocated(device) - base,
+        grid_bytes=grid,
+        method="cuda-allocator",
+    )

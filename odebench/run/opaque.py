@@ -1,0 +1,52 @@
+"""The field as plugins see it: something that can be called, tells its parameters and the buffers that a call may change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import Tensor, nn
+
+
+def opaque(module: nn.Module, call: Callable[[Tensor, Any], Any] | None = None) -> Callable[[Tensor, Any], Any]:
+    """A field that calls `module`, without an attribute that leads to it.
+
+    Args:
+        module: the field itself.
+        call: what is called in its place, such as one that counts; None calls the module.
+    """
+    inner = module if call is None else call
+    parameters = tuple(module.parameters())
+    shells = _shells(module)
+
+    class OpaqueField:
+        """dy/dt = f(t, y)."""
+
+        __slots__ = ("__weakref__",)
+
+        def __call__(self, t: Tensor, y: Any) -> Any:
+            return inner(t, y)
+
+        def parameters(self) -> Iterator[Tensor]:
+            """The tensors that gradients must reach, frozen ones too."""
+            return iter(parameters)
+
+        def modules(self) -> Iterator[nn.Module]:
+            """Empty modules that hold the field's buffers: a method that evaluates twice must put them back."""
+            return iter(shells)
+
+    if getattr(module, "accepts_batched_time", False):
+        OpaqueField.accepts_batched_time = True
+    return OpaqueField()
+
+
+def _shells(module: nn.Module) -> tuple[nn.Module, ...]:
+    """For each part of `module` that has buffers, a module with the same buffers and training mode, and nothing to call."""
+    shells = []
+    for part in module.modules():
+        if part._buffers:
+            shell = nn.Module()
+            shell._buffers = part._buffers
+            shell.training = part.training
+            shells.append(shell)
+    return tuple(shells)

@@ -1,0 +1,73 @@
+"""Live bytes of tensors, to the byte: follows storages from the operation that makes them to their end."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+#: Operations that hand out a tensor made outside the dispatcher, as `torch.tensor(…)` does: theirs is new, though it comes in.
+_BIRTHS = {torch.ops.aten.lift_fresh.default, torch.ops.aten.lift.default}
+
+
+class StorageTracker(TorchDispatchMode):
+    """While active, counts the bytes of each storage that an operation brings into the world, until it is freed.
+
+    A storage that is first seen as an argument existed before, and does not count. Operators' own workspaces are not seen, nor
+    what other threads do.
+
+    Attributes:
+        live_bytes: of all counted storages that are alive.
+        peak_bytes: the most that was alive at once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live_bytes = 0
+        self.peak_bytes = 0
+        self._counted: dict[int, int] = {}
+        self._before: dict[int, int] = {}
+        self._references: dict[int, weakref.ref[Any]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if func not in _BIRTHS:
+            for tensor in given:
+                self._see(tensor, new=False)
+        result = func(*args, **kwargs)
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self._see(leaf, new=True)
+        for tensor in given:  # An argument may have been resized.
+            self._see(tensor, new=True)
+        return result
+
+    def bytes_of(self, tensors: Iterable[Tensor]) -> int:
+        """Counted bytes that these tensors keep alive, each storage once."""
+        return sum(self._counted.get(key, 0) for key in {tensor.untyped_storage()._cdata for tensor in tensors})
+
+    def _see(self, tensor: Tensor, *, new: bool) -> None:
+        if tensor.layout is not torch.strided:
+            return
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self._references:
+            # Torch keeps the Python object of a storage as long as the storage itself, so this tells its end.
+            self._references[key] = weakref.ref(storage, lambda _, key=key: self._end(key))
+            self._before[key] = 0 if new else size
+            self._counted[key] = 0
+        counted = size - self._before[key]  # Of a storage that was there before, what it grows by counts.
+        if counted != self._counted[key]:
+            self.live_bytes += counted - self._counted[key]
+            self._counted[key] = counted
+            self.peak_bytes = max(self.peak_bytes, self.live_bytes)
+
+    def _end(self, key: int) -> None:
+        self.live_bytes -= self._counted.pop(key)
+        del self._references[key], self._before[key]

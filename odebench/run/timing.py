@@ -1,0 +1,140 @@
+"""The timing part: one round, in a process that times one cell and nothing else."""
+
+from __future__ import annotations
+
+import gc
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from odebench.contract import Answer, Setting, State
+from odebench.errors import MeasurementError
+from odebench.run.answers import check_tensors
+from odebench.run.bench import Bench
+from odebench.run.fingerprint import fingerprint_of, mismatch
+from odebench.run.opaque import opaque
+from odebench.run.request import Request
+
+#: More CPU time than this many threads had, beyond those that the cell is given, is a thread behind our back.
+_THREADS_TOO_MANY = 0.1
+#: Share of the time in which this process wanted a core and had none, beyond which a round is spoilt.
+_WAITED_TOO_LONG = 0.1
+#: Tensors of each pass that are looked at while the clock runs: an answer that is still being made must be waited for.
+_CONSUMED = 2
+
+
+@dataclass(kw_only=True)
+class _Clock:
+    """What timed regions took; all times in nanoseconds."""
+
+    wall: int = 0
+    cpu: int = 0
+    waited: int = 0
+    samples: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, name: str, nanoseconds: int) -> None:
+        """Keep one sample, in seconds."""
+        self.samples.setdefault(f"time_{name}_s", []).append(nanoseconds * 1e-9)
+
+
+def measure(request: Request, bench: Bench, folder: Path) -> dict[str, Any]:
+    """One timing round: a first call, and `repeats` timed ones, each from an initial state of its own.
+
+    Raises:
+        MeasurementError: an answer is not the one that the quality part got for the same initial state.
+    """
+    setting = bench.setting(opaque(bench.problem.field))
+    starts = [bench.start(index) for index in range(request.repeats + 1)]
+    first, clock = _Clock(), _Clock()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    for index, y0 in enumerate(starts):
+        # The first call pays for everything that is done once: it is no sample.
+        answer = _timed(bench, setting, y0, first if index == 0 else clock)
+        _check(bench, answer, request, index)
+        del answer
+        gc.collect()
+    return {
+        "round": request.round,
+        "outcome": "ok",
+        "reason": None,
+        "traceback": None,
+        "samples": clock.samples,
+        "time_first_s": first.samples["time_total_s"][0],
+        "time_prepare_s": None,
+        "cpu_over_wall": clock.cpu / clock.wall,
+        "waited_share": clock.waited / clock.wall,
+    } | _validity(clock, request.cell.threads)
+
+
+def _timed(bench: Bench, setting: Setting, y0: State, clock: _Clock) -> Answer:
+    """One call under the clock, forward and backward apart; the device is idle before, between and after."""
+    bench.forget_gradients()
+    torch.manual_seed(bench.cell.seed)
+    bench.synchronise()
+    waited, cpu = _waited_ns(), time.process_time_ns()
+    start = time.perf_counter_ns()
+    answer = bench.task.forward(setting, y0)
+    _consume(answer.states, skip=0)
+    bench.synchronise()
+    middle = end = time.perf_counter_ns()
+    if answer.backward is not None:
+        before = len(answer.states)
+        answer.backward()
+        _consume(answer.states, skip=before)
+        bench.synchronise()
+        end = time.perf_counter_ns()
+    clock.cpu += time.process_time_ns() - cpu
+    clock.waited += _waited_ns() - waited
+    clock.wall += end - start
+    clock.add("forward", middle - start)
+    if answer.backward is not None:
+        clock.add("backward", end - middle)
+    clock.add("total", end - start)
+    answer.backward = None
+    return answer
+
+
+def _consume(states: dict[str, Tensor], *, skip: int) -> None:
+    """Have a number that depends on every element of the first tensors that came in this pass."""
+    for tensor in list(states.values())[skip : skip + _CONSUMED]:
+        tensor.sum().item()
+
+
+def _check(bench: Bench, answer: Answer, request: Request, index: int) -> None:
+    """Compare with what the quality part got from the same initial state; where it had none, look for plain finite numbers."""
+    check_tensors(answer, bench.device, bench.leaves[0].dtype)
+    prints = request.fingerprints
+    if str(index) not in prints:
+        return
+    eps = torch.finfo(bench.leaves[0].dtype).eps
+    wrong = mismatch(fingerprint_of(answer.states), prints[str(index)], prints["0"], eps)
+    if wrong is not None:
+        raise MeasurementError(
+            f"Under the clock it gave another answer than before, from the same initial state (number {index}): {wrong}."
+        )
+
+
+def _validity(clock: _Clock, threads: int) -> dict[str, Any]:
+    used, waited = clock.cpu / clock.wall, clock.waited / clock.wall
+    if used > threads + _THREADS_TOO_MANY:
+        reason = f"It used {used:.2f} seconds of CPU a second, with {threads} thread{'s' * (threads > 1)} given."
+    elif waited > _WAITED_TOO_LONG:
+        reason = f"The machine was busy: it waited for a core {waited:.0%} of the time."
+    else:
+        return {"valid": True, "reason_invalid": None}
+    return {"valid": False, "reason_invalid": reason}
+
+
+def _waited_ns() -> int:
+    """Nanoseconds that this thread was ready to run and had no core; 0 where the system does not tell."""
+    try:
+        with open("/proc/thread-self/schedstat", encoding="ascii") as file:
+            return int(file.read().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
