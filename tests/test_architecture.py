@@ -77,9 +77,12 @@ def imports(source: Source) -> Iterator[tuple[ast.AST, str]]:
             for alias in node.names:
                 inner = f"{base}.{alias.name}"
                 yield node, inner if inner in module_names() else base
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in quoted:
-            if "." in node.value and node.value in module_names():
-                yield node, node.value
+        elif is_text(node) and id(node) not in quoted and "." in node.value and node.value in module_names():
+            yield node, node.value
+
+
+def is_text(node: ast.AST | None) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def docstrings(tree: ast.Module) -> set[int]:
@@ -87,7 +90,7 @@ def docstrings(tree: ast.Module) -> set[int]:
     return {
         id(node.value)
         for node in ast.walk(tree)
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        if isinstance(node, ast.Expr) and is_text(node.value)
     }
 
 
@@ -210,16 +213,16 @@ def defaults_of(tree: ast.Module) -> set[int]:
 def test_nothing_names_a_method():
     """Strings in code are compared with the registered names; docstrings, and with them the help of commands, are not.
 
-    `api.py` and `odeint.py` may name the method that is used where the caller names none, as the default of an argument
+    `api.py` and `drop_in.py` may name the method that is used where the caller names none, as the default of an argument
     or as a constant `DEFAULT_…`.
     """
     found = []
     for source in sources():
         if source.place in PLUGIN_FOLDERS:
             continue
-        aside = docstrings(source.tree) | (defaults_of(source.tree) if source.place in ("api", "odeint") else set())
+        aside = docstrings(source.tree) | (defaults_of(source.tree) if source.place in ("api", "drop_in") else set())
         for node in ast.walk(source.tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in aside:
+            if is_text(node) and id(node) not in aside:
                 found += [source.at(node, f"names {name!r}") for name in sorted(names_in(node.value))]
     refuse(found, "No method is privileged: what is special about one is an attribute that it declares.")
 
