@@ -28,9 +28,13 @@ def check_tensors(answer: Answer, device: torch.device, dtype: torch.dtype) -> N
     for name, tensor in answer.states.items():
         if type(tensor) not in (Tensor, torch.nn.Parameter):
             kind = type(tensor).__name__
-            raise MeasurementError(f"Its {name} is a {kind}, no plain tensor: what it costs to have the values cannot be told.")
+            raise MeasurementError(
+                f"Its {name} is a {kind}, no plain tensor: what it costs to have the values cannot be told."
+            )
         if tensor.layout is not torch.strided or tensor.device.type != device.type:
-            raise MeasurementError(f"Its {name} is {tensor.layout} on {tensor.device}; it must be a dense tensor on {device}.")
+            raise MeasurementError(
+                f"Its {name} is {tensor.layout} on {tensor.device}; it must be a dense tensor on {device}."
+            )
         if tensor.dtype != dtype and name != "loss":  # A loss of half types may well be float32.
             raise MeasurementError(f"Its {name} has dtype {tensor.dtype}; the cell's is {dtype}.")
     for name, tensor in answer.states.items():

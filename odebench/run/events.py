@@ -72,7 +72,7 @@ class RunSummary:
         outcomes: how many cells ended in each outcome, over all of the plan.
         measured: parts that this run measured.
         seconds: wall time of the run.
-        overhead_s: mean wall time of a part beyond what its child spent in it.
+        overhead_s: median wall time of a part, from its request to its record, beyond the measuring itself; None where none ran.
         failures: id, outcome and reason of each cell that is not `OK`.
     """
 
@@ -80,7 +80,7 @@ class RunSummary:
     outcomes: dict[Outcome, int]
     measured: int
     seconds: float
-    overhead_s: float
+    overhead_s: float | None
     failures: list[tuple[Cell, Outcome, str | None]] = field(default_factory=list)
 
 

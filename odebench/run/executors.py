@@ -5,6 +5,7 @@ Single-threaded: `wait` sleeps until a supervisor has something to tell. Whateve
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -67,7 +68,9 @@ class Environment:
         variables = dict(os.environ)
         variables |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(self.threads))
         # Numpy's own library would start its threads when it is imported, in a process that must have none.
-        variables |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "TORCHINDUCTOR_COMPILE_THREADS"), "1")
+        variables |= dict.fromkeys(
+            ("OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "TORCHINDUCTOR_COMPILE_THREADS"), "1"
+        )
         variables["PYTHONHASHSEED"] = "0"
         root = str(Path(odebench.__file__).resolve().parent.parent)
         if root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
@@ -77,7 +80,9 @@ class Environment:
     def ways(self) -> list[dict[str, Any]]:
         """Options of supervisors for it, best first: each is tried where the one before did not come up clean."""
         spawn = {"mode": "spawn", "preload": [], "prefixes": None}
-        if sys.platform != "linux" or self.device != "cpu":  # A fork of a process with an accelerator, or on macOS, may hang.
+        if (
+            sys.platform != "linux" or self.device != "cpu"
+        ):  # A fork of a process with an accelerator, or on macOS, may hang.
             return [spawn]
         fork = {"mode": "fork", "preload": _PRELOAD[self.judging], "prefixes": list(self.prefixes)}
         return [fork, fork | {"prefixes": None}, spawn] if self.prefixes else [fork, spawn]
@@ -93,6 +98,7 @@ class Ended:
         folder: the part's folder; it is the caller's to remove, with `Executors.forget`.
         result: the part as JSON values, `outcome` and `reason` always among them.
         seconds: wall time from the child's birth to its end.
+        waited_s: wall time from `submit` to the end, the start of a supervisor included.
     """
 
     number: int
@@ -100,6 +106,7 @@ class Ended:
     folder: Path
     result: dict[str, Any]
     seconds: float
+    waited_s: float
 
 
 @dataclass(kw_only=True)
@@ -108,6 +115,7 @@ class _Job:
     request: Request
     folder: Path
     limit_s: float
+    given: float
     suspected: bool = False
 
 
@@ -150,7 +158,7 @@ class Executors:
         number = next(self._numbers)
         folder = self._scratch / str(number)
         request.write(folder)
-        self._give(_Job(number=number, request=request, folder=folder, limit_s=limit_s))
+        self._give(_Job(number=number, request=request, folder=folder, limit_s=limit_s, given=time.monotonic()))
         return number
 
     def wait(self, limit_s: float | None = None) -> list[Ended]:
@@ -188,10 +196,8 @@ class Executors:
     def _hand(self, job: _Job, server: _Server) -> None:
         server.jobs[job.number] = job
         order = {"id": job.number, "folder": str(job.folder), "timeout_s": job.limit_s}
-        try:
+        with contextlib.suppress(OSError):  # It died: its socket's end will tell, and the job is given to another.
             server.control.sendall(json.dumps(order).encode() + b"\n")
-        except OSError:
-            pass  # It died; its socket's end will tell, and the job is given to another.
 
     def _open(self, environment: Environment, *, way: int, exclusive: bool) -> _Server:
         ways = environment.ways()
@@ -211,9 +217,7 @@ class Executors:
                 cwd=self._scratch,
                 start_new_session=True,  # Ctrl-C is for the launcher, which then ends the rest in order.
             )
-        server = _Server(
-            environment=environment, process=process, control=mine, log=log, way=way, exclusive=exclusive
-        )
+        server = _Server(environment=environment, process=process, control=mine, log=log, way=way, exclusive=exclusive)
         self._servers.append(server)
         self._selector.register(mine, selectors.EVENT_READ, server)
         return server
@@ -241,9 +245,7 @@ class Executors:
     def _end(self, server: _Server, message: dict[str, Any]) -> None:
         job = server.jobs.pop(message["id"])
         result = result_of(message, job.folder, job.limit_s)
-        self._over.append(
-            Ended(number=job.number, request=job.request, folder=job.folder, result=result, seconds=message["seconds"])
-        )
+        self._finish(job, result, message["seconds"])
         if server.exclusive:
             self._dismiss(server)
 
@@ -266,9 +268,19 @@ class Executors:
                 self._give(job)
                 continue
             failed = _failed(Outcome.CRASHED, "It took the process along that supervises it.", told)
-            self._over.append(
-                Ended(number=job.number, request=job.request, folder=job.folder, result=failed, seconds=0.0)
+            self._finish(job, failed, time.monotonic() - job.given)
+
+    def _finish(self, job: _Job, result: dict[str, Any], seconds: float) -> None:
+        self._over.append(
+            Ended(
+                number=job.number,
+                request=job.request,
+                folder=job.folder,
+                result=result,
+                seconds=seconds,
+                waited_s=time.monotonic() - job.given,
             )
+        )
 
     def _another_way(self, server: _Server) -> bool:
         """Replace a supervisor that did not come up, or came up with threads that its children would lack."""

@@ -115,9 +115,7 @@ class _Examiner:
         return answer, counter
 
     def _check_rules(self, audit: Audit, before: dict[str, Any], untouched: list[Tensor], y0: State) -> None:
-        changed = global_state.differences(
-            before, global_state.snapshot(), global_state.RANDOM if self._random else ()
-        )
+        changed = global_state.differences(before, global_state.snapshot(), global_state.RANDOM if self._random else ())
         if audit.uncounted:
             raise MeasurementError(
                 f"Uncounted evaluations: the field's own code ran {audit.uncounted} times past the callable that was handed over."
@@ -157,7 +155,9 @@ class _Examiner:
             answer, counter = self._solve(bench.start(0))
             self._check_evaluations(counter, "with other parameters")
             if moved > 100.0 * eps and same(fingerprint_of(answer.states), first):
-                raise MeasurementError("It answers from memory: the field's parameters changed, and the answer did not.")
+                raise MeasurementError(
+                    "It answers from memory: the field's parameters changed, and the answer did not."
+                )
         except DivergedError:
             pass  # It solved anew, which is all that is asked here.
         finally:

@@ -7,6 +7,7 @@ import functools
 import os
 import random
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,9 @@ def serve(folder: Path, begun: int) -> None:
             give_back = processes.limit_memory(request.memory_bytes)
         os.write(begun, b".")
         os.close(begun)
+        start = time.monotonic()
         result = _done(request, registry, folder)
+        result["work_s"] = time.monotonic() - start
     except BaseException as error:  # noqa: BLE001 - sys.exit and Ctrl-C in a plugin cost the cell, not the run
         if give_back is not None:
             give_back()

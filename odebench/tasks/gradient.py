@@ -35,9 +35,7 @@ class Gradient(Task):
         leaves = tuple(leaf.detach().requires_grad_() for leaf in (y0 if isinstance(y0, tuple) else (y0,)))
         with torch.enable_grad():
             start = leaves if isinstance(y0, tuple) else leaves[0]
-            solution = setting.gradient.solve(
-                setting.solver, setting.field, start, problem.gradient_ts, setting.grid
-            )
+            solution = setting.gradient.solve(setting.solver, setting.field, start, problem.gradient_ts, setting.grid)
             loss = problem.loss(solution.ys)
         answer = Answer(
             states=named("ys", solution.ys) | {"loss": loss.detach()}, grid=solution.grid, **counts(solution)

@@ -32,7 +32,9 @@ class PlainEuler(Solver):
             ys.append(y)
         table = torch.tensor(times, dtype=torch.float64)
         taken = Grid(t=table[:, 0].contiguous(), dt=table[:, 1].contiguous(), end=float(ts[-1]))
-        return Solution(ys=torch.stack(ys), grid=taken, stats=Stats(evaluations_forward=len(times), accepted=len(times)))
+        return Solution(
+            ys=torch.stack(ys), grid=taken, stats=Stats(evaluations_forward=len(times), accepted=len(times))
+        )
 
 
 class NoSteps(PlainEuler):
@@ -91,7 +93,9 @@ class PlainDecay(Model):
         def exact(problem, t):
             return problem.y0 * torch.exp(-problem.field.rate * t)
 
-        return Problem(field=Noisy(self.rate) if self.random else Decay(self.rate), y0=y0, ts=(0.0, 0.5, 1.0), exact=exact)
+        return Problem(
+            field=Noisy(self.rate) if self.random else Decay(self.rate), y0=y0, ts=(0.0, 0.5, 1.0), exact=exact
+        )
 
 
 class Noisy(Decay):

@@ -1,0 +1,93 @@
+"""Which plugins a cell uses, in which versions: what its children load, and what makes its record fresh."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from odebench import __version__
+from odebench.plan.cell import Cell
+from odebench.records import freshness, source_hash
+
+if TYPE_CHECKING:
+    from odebench.plugins import Entry, Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What a cell uses.
+
+    Attributes:
+        prefixes: entry points of installed plugins.
+        local_files: local plugin files.
+        versions: of odebench, torch, the plugins' distributions and what those require.
+        freshness: hash of all that could change the answer.
+    """
+
+    prefixes: tuple[str, ...]
+    local_files: tuple[str, ...]
+    versions: dict[str, str]
+    freshness: str
+
+
+def identity_of(cell: Cell, registry: Registry) -> Identity:
+    """What `cell` uses of `registry`; a plugin that did not load is left out."""
+    used = list(_entries(cell, registry))
+    versions = {"odebench": __version__, "torch": _version("torch")}
+    prefixes, files, sources = set(), set(), {}
+    for entry in used:
+        if entry.origin.path is not None:
+            files.add(str(entry.origin.path))
+            sources[f"{entry.kind}:{entry.name}"] = source_hash(entry.origin.path)
+        elif entry.distribution not in (None, "odebench"):
+            prefixes.add(entry.origin.plugin)
+            versions |= {name: _version(name) for name in (entry.distribution, *_requirements(entry.distribution))}
+    return Identity(
+        prefixes=tuple(sorted(prefixes)),
+        local_files=tuple(sorted(files)),
+        versions=versions,
+        freshness=freshness(versions, sources),
+    )
+
+
+def _entries(cell: Cell, registry: Registry) -> Iterator[Entry]:
+    """Each plugin that takes part, and each that a parameter names: a wrapper is told its base by name."""
+    for kind, choice in cell.choices.items():
+        if choice.name in registry.names(kind):
+            yield registry.get(kind, choice.name)
+        for text in _texts(choice.parameters):
+            for other in registry.kinds_of(text):
+                yield registry.get(other, text)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from _texts(list(value.values()))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+@cache
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+@cache
+def _requirements(distribution: str) -> tuple[str, ...]:
+    """What a plugin's distribution requires, extras aside: an adapter's own version says little about the library below it."""
+    try:
+        required = metadata.requires(distribution) or []
+    except metadata.PackageNotFoundError:
+        return ()
+    names = (re.match(r"[A-Za-z0-9._-]+", line).group() for line in required if "extra ==" not in line)
+    return tuple(name for name in names if name not in ("odebench", "torch") and _version(name) != "unknown")
