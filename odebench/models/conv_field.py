@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, leaky_relu, softplus
 
 from odebench.contract import Model, Problem
+from odebench.models.piecewise_linear import piecewise_linear_flow
 from odebench.models.seeded import check_batch, check_choice, generator_of, normal, output_times
 
+NEGATIVE_SLOPES = {"none": 1.0, "relu": 0.0, "leaky-relu": 0.01}
 ACTIVATIONS = {
     "none": lambda x: x,
     "relu": torch.relu,
@@ -42,7 +44,8 @@ class ConvField(Model):
     size=28, kernel_scale=1.0` and any activation it shows what Gholami et al. show: the block cannot be run backwards.
     The default 0.2 is about Kaiming's scale for 4 channels. Span: [0, 1].
 
-    `relu` and `leaky-relu` have a kink at every pixel, which leaves few digits to any reference; the default is smooth.
+    `relu` and `leaky-relu` have a kink at every pixel, which limits methods of high order, but a closed form in pieces;
+    `softplus` and `tanh` are smooth.
 
     Source: A. Gholami, K. Keutzer, G. Biros, "ANODE: Unconditionally accurate memory-efficient gradients for neural ODEs",
     IJCAI 2019, arXiv:1902.10298, figure 1.
@@ -74,7 +77,12 @@ class ConvField(Model):
             field=ConvVectorField(kernel, self.activation),
             y0=factors * _eight(self.size),
             ts=output_times(self.span, self.outputs),
+            exact=self._exact if self.activation in NEGATIVE_SLOPES else None,
         )
+
+    def _exact(self, problem: Problem, t: float) -> Tensor:
+        kernel, slope = problem.field.kernel, NEGATIVE_SLOPES[self.activation]
+        return piecewise_linear_flow(lambda z: conv2d(z, kernel, padding=1), slope, problem.y0, t - problem.ts[0])
 
 
 def _eight(size: int) -> Tensor:
