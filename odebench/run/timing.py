@@ -15,7 +15,7 @@ from odebench.contract import Answer, Setting, State
 from odebench.errors import MeasurementError
 from odebench.run.answers import check_tensors
 from odebench.run.bench import Bench
-from odebench.run.fingerprint import fingerprint_of, mismatch
+from odebench.run.fingerprint import Fingerprint, fingerprint_of, mismatch
 from odebench.run.opaque import opaque
 from odebench.run.request import Request
 
@@ -53,10 +53,11 @@ def measure(request: Request, bench: Bench, folder: Path) -> dict[str, Any]:
     gc.collect()
     gc.freeze()
     gc.disable()
+    seen: list[Fingerprint] = []
     for index, y0 in enumerate(starts):
         # The first call pays for everything that is done once: it is no sample.
         answer = _timed(bench, setting, y0, first if index == 0 else clock)
-        _check(bench, answer, request, index)
+        _check(bench, answer, request, seen)
         del answer
         gc.collect()
     return {
@@ -106,18 +107,25 @@ def _consume(states: dict[str, Tensor], *, skip: int) -> None:
         tensor.sum().item()
 
 
-def _check(bench: Bench, answer: Answer, request: Request, index: int) -> None:
-    """Compare with what the quality part got from the same initial state; where it had none, look for plain finite numbers."""
+def _check(bench: Bench, answer: Answer, request: Request, seen: list[Fingerprint]) -> None:
+    """Compare with what the quality part got from the same initial state, and with the answers before this one.
+
+    Args:
+        seen: fingerprints of those, by the index of the initial state; this one's is added.
+    """
     check_tensors(answer, bench.device, bench.leaves[0].dtype)
-    prints = request.fingerprints
-    if str(index) not in prints:
-        return
+    got, index, prints = fingerprint_of(answer.states), len(seen), request.fingerprints
     eps = torch.finfo(bench.leaves[0].dtype).eps
-    wrong = mismatch(fingerprint_of(answer.states), prints[str(index)], prints["0"], eps)
+    wrong = mismatch(got, prints[str(index)], prints["0"], eps) if str(index) in prints else None
     if wrong is not None:
         raise MeasurementError(
             f"Under the clock it gave another answer than before, from the same initial state (number {index}): {wrong}."
         )
+    if prints.get("0") != prints.get("1") and got in seen:
+        raise MeasurementError(
+            f"Under the clock it gave the same answer to two initial states (numbers {seen.index(got)} and {index})."
+        )
+    seen.append(got)
 
 
 def _validity(clock: _Clock, threads: int) -> dict[str, Any]:

@@ -1,0 +1,38 @@
+"""The judge: compares an answer with what is known about the problem, in a process that measured nothing.
+
+It runs the model's code, since references are made from the field, and never the code that it judges, unless that shows its steps
+and nothing else can replay them.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from odebench.contract import Unknown
+from odebench.errors import MeasurementError
+from odebench.plugins import Registry
+from odebench.run.answers import load_answer
+from odebench.run.bench import build
+from odebench.run.known import CellKnown
+from odebench.run.request import Request
+
+
+def judge(request: Request, registry: Registry, folder: Path) -> dict[str, Any]:
+    """Columns of the quality part for the answer that lies in `request.answer`."""
+    if request.answer is None:
+        raise MeasurementError("The judge was called without an answer. This is a bug of the launcher.")
+    states, grid = load_answer(Path(request.answer))
+    known = CellKnown(request.cell, registry, grid, cache=request.cache)
+    columns = build("task", request.cell.task, registry).judge(states, known)
+    values: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
+    for name, value in columns.items():
+        if isinstance(value, Unknown):
+            values[name], reasons[name] = None, value.reason
+        elif isinstance(value, float) and not math.isfinite(value):
+            values[name], reasons[name] = None, f"It is {value}."
+        else:
+            values[name] = value
+    return {"outcome": "ok", "reason": None, "traceback": None, "values": values, "reasons": reasons}
