@@ -5,6 +5,7 @@ Built-in methods arrive here by the same hooks as anybody's. Nothing is loaded a
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -88,11 +89,7 @@ class Entry:
 
     def parameters(self) -> dict[str, Any]:
         """Its parameters with their defaults; a parameter that must be given has `inspect.Parameter.empty`."""
-        if not isinstance(self.factory, type):
-            return {}
-        signature = inspect.signature(self.factory)
-        named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        return {p.name: p.default for p in signature.parameters.values() if p.kind in named}
+        return dict(_parameters_of(self.factory)) if isinstance(self.factory, type) else {}
 
     def build(self, **parameters: Any) -> Any:
         """An instance with these parameters.
@@ -247,6 +244,13 @@ def build_registry(
                 )
             )
     return registry
+
+
+@functools.lru_cache(maxsize=1024)
+def _parameters_of(factory: type) -> tuple[tuple[str, Any], ...]:
+    signature = inspect.signature(factory)
+    named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return tuple((p.name, p.default) for p in signature.parameters.values() if p.kind in named)
 
 
 def _candidates(

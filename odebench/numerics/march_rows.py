@@ -188,7 +188,9 @@ def place_row_outputs(ts: Sequence[float], grid: Grid) -> dict[int, list[tuple[i
         first = torch.where(reached.any(0), reached.long().argmax(0), final)
         for n in first.unique().tolist():
             hit = first == n
-            placed.setdefault(n, []).append((index, _shares(torch.tensor(time, dtype=torch.float64), grid.t[n], grid.dt[n]), hit))
+            placed.setdefault(n, []).append(
+                (index, _shares(torch.tensor(time, dtype=torch.float64), grid.t[n], grid.dt[n]), hit)
+            )
     return placed
 
 

@@ -72,9 +72,11 @@ class ExplicitRungeKutta(OneStepSolver):
     ) -> Step:
         """One step; the stage at the end of a first-same-as-last method is evaluated only where it is asked for."""
         k = [field(t, y) if carry is None else carry]
+        function, times = field.function, field.times
         stages = self._stages[:-1] if self._fsal else self._stages
         for c, row in stages:
-            k.append(field(t + c * dt, weighted_sum(y, k, dt, row)))
+            k.append(function(times[t + c * dt], weighted_sum(y, k, dt, row)))
+        field.evaluations += len(stages)
         y1 = weighted_sum(y, k, dt, self._b)
         if not (error or dense):
             return Step(y1)

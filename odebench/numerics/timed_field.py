@@ -16,35 +16,49 @@ class TimedField:
     A float becomes a 0-dim tensor on y's device in y's real dtype (float32 for half types). Those that a solver announces
     with `announce` are made in one go: one tensor, and a view of it for each time, instead of a tensor for each stage.
 
+    An engine whose every microsecond counts calls `function(times[t], y)` itself, and adds to `evaluations`.
+
     Attributes:
+        function: the field, which takes tensors.
+        times: the tensor of each time.
         evaluations: how often the field was called.
         rows_interact: whether rows of the batch depend on each other, where an implicit method has found out; else None.
     """
 
-    __slots__ = ("_device", "_dtype", "_field", "_tensors", "evaluations", "rows_interact")
+    __slots__ = ("evaluations", "function", "rows_interact", "times")
 
     def __init__(self, field: Callable[[Tensor, Tensor], Tensor], y0: Tensor) -> None:
-        self._field = field
-        self._device = y0.device
-        self._dtype = time_dtype(y0.dtype)
-        self._tensors: dict[float, Tensor] = {}
+        self.function = field
+        self.times = _Times(time_dtype(y0.dtype), y0.device)
         self.evaluations = 0
         self.rows_interact: bool | None = None
 
     def announce(self, times: Sequence[float]) -> None:
         """Prepare the tensors of these times, and forget the earlier ones."""
-        table = torch.tensor(times, dtype=torch.float64).to(device=self._device, dtype=self._dtype)
-        self._tensors = dict(zip(times, table.unbind(), strict=True))
+        self.times.prepare(times)
 
     def __call__(self, t: float | Tensor, y: Tensor) -> Tensor:
-        if type(t) is float:
-            tensor = self._tensors.get(t)
-            t = torch.scalar_tensor(t, dtype=self._dtype, device=self._device) if tensor is None else tensor
         self.evaluations += 1
-        derivative = self._field(t, y)
+        derivative = self.function(self.times[t], y)
         if self.evaluations == 1:
             _check(derivative, y)
         return derivative
+
+
+class _Times(dict[float, Tensor]):
+    """Times as tensors; what was not prepared is made when it is asked for, and a tensor stands for itself."""
+
+    def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
+        super().__init__()
+        self._dtype, self._device = dtype, device
+
+    def prepare(self, times: Sequence[float]) -> None:
+        table = torch.tensor(times, dtype=torch.float64).to(device=self._device, dtype=self._dtype)
+        self.clear()
+        self.update(zip(times, table.unbind(), strict=True))
+
+    def __missing__(self, t: float | Tensor) -> Tensor:
+        return t if isinstance(t, Tensor) else torch.scalar_tensor(t, dtype=self._dtype, device=self._device)
 
 
 def time_dtype(dtype: torch.dtype) -> torch.dtype:

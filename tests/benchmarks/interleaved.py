@@ -1,0 +1,63 @@
+"""Ratios of times on a shared machine: the calls are interleaved, so that drift hits all alike."""
+
+from __future__ import annotations
+
+import gc
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ratio:
+    """A quantity computed from medians, with a 95 % interval from a bootstrap over rounds."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+class Interleaved:
+    """Times several calls, one of each a round, in an order shuffled anew.
+
+    Args:
+        calls: what to time, by name.
+        rounds: number of rounds after one that is not counted.
+    """
+
+    def __init__(self, calls: Mapping[str, Callable[[], object]], rounds: int = 25) -> None:
+        self.samples: dict[str, list[float]] = {name: [] for name in calls}
+        order = random.Random(0)
+        for call in calls.values():
+            call()
+        enabled = gc.isenabled()
+        gc.disable()
+        try:
+            for _ in range(rounds):
+                for name in order.sample(list(calls), len(calls)):
+                    start = time.perf_counter_ns()
+                    calls[name]()
+                    self.samples[name].append((time.perf_counter_ns() - start) * 1e-9)
+                gc.collect()
+        finally:
+            if enabled:
+                gc.enable()
+
+    def of(self, quantity: Callable[[dict[str, float]], float]) -> Ratio:
+        """`quantity` of the median times in seconds by name, resampled over rounds."""
+        samples = {name: np.array(values) for name, values in self.samples.items()}
+        rounds = len(next(iter(samples.values())))
+        generator = np.random.default_rng(0)
+        drawn = []
+        for _ in range(1000):
+            chosen = generator.integers(0, rounds, rounds)
+            drawn.append(quantity({name: float(np.median(values[chosen])) for name, values in samples.items()}))
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        median = quantity({name: float(np.median(values)) for name, values in samples.items()})
+        return Ratio(median=median, low=float(low), high=float(high))
