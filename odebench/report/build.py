@@ -6,7 +6,7 @@ import hashlib
 import re
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -114,7 +114,9 @@ def _draw_all(sources: Sequence[Source], target: Path) -> tuple[list[Picture], l
             same = [(source, chart) for source, chart in charts if chart.key == key]
             extents = Extents(chart for _, chart in same)
             for source, chart in same:
-                figure = draw(chart, palettes[chart.palette], extents)
+                # The file of a figure is shown without the page, so it says itself where it comes from.
+                named = replace(chart, notes=(f"{source.label}.", *chart.notes)) if source.label else chart
+                figure = draw(named, palettes[chart.palette], extents)
                 pictures.append(_picture(figure, chart, source, target))
     return pictures, skipped
 

@@ -213,7 +213,8 @@ def _scale_axis(
         if raw[0] == 0:
             low = min(low, floor / factor)
         room = max((high / low) ** 0.06, 1.25)
-        low, high = low / room, high * room
+        # An error can come close to the largest number there is, and its limit must not go beyond.
+        low, high = max(low / room, 1e-306), min(high * room, 1e306)
         (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     else:
         if description.kind.name in ("BYTES", "SECONDS", "COUNT") and low >= 0:

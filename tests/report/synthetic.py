@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -159,11 +160,18 @@ def failed(made: Record, outcome: str, reason: str) -> Record:
     return made | {"outcome": outcome, "reason": reason, "parts": {}, "outcome_of": {"quality": outcome}}
 
 
-def quickstart(machine: str = LAPTOP, processes: int = 1, slowdown: float = 1.0) -> list[Record]:
-    """Records of a plausible quickstart: four models, six solvers, four gradient methods, three tasks, all outcomes."""
+def quickstart(
+    machine: str = LAPTOP,
+    processes: int = 1,
+    slowdown: float = 1.0,
+    models: Sequence[str] = tuple(MODELS),
+    solvers: Sequence[str] = tuple(SOLVERS),
+) -> list[Record]:
+    """Records of a plausible quickstart: models, solvers, four gradient methods, three tasks, all outcomes."""
     made = []
-    for model in MODELS:
-        for solver, (_, _, adaptive) in SOLVERS.items():
+    for model in models:
+        for solver in solvers:
+            adaptive = SOLVERS[solver][2]
             for grid in _grids(adaptive):
                 options = {"machine": machine, "processes": processes, "slowdown": slowdown}
                 made.append(record("integrate", model, solver, None, grid, **options))

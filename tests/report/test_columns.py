@@ -1,0 +1,47 @@
+"""The table of columns is complete, and speaks for columns that it does not list."""
+
+import pytest
+
+from odebench.report.columns import COLUMNS, DERIVED, DOCUMENTED, Kind, column
+
+# The names that users see, in their order: a change here breaks somebody's script.
+NAMES = """
+cell_id suite experiment task model solver gradient steps step_size rtol atol device dtype threads seed
+outcome reason error_final error_trajectory_max error_trajectory_rms reference reference_digits
+grad_error_y0 grad_error_params grad_error_discrete grad_cosine
+nfe_forward nfe_backward nfe_method vjps steps_accepted steps_rejected
+memory_peak_bytes memory_forward_bytes memory_left_bytes memory_method
+time_prepare_s time_first_s time_forward_s time_backward_s time_total_s timing_valid
+roundtrip_error loss_train accuracy_train accuracy_test time_to_target_s nfe_to_target
+machine_id odebench_version plugin_versions
+"""
+
+
+def test_the_documented_names_and_their_order_never_change():
+    assert " ".join(one.name for one in DOCUMENTED) == " ".join(NAMES.split())
+
+
+def test_no_column_is_described_twice():
+    assert len(COLUMNS) == len(DOCUMENTED) + len(DERIVED)
+
+
+@pytest.mark.parametrize("one", COLUMNS.values(), ids=lambda one: one.name)
+def test_every_column_has_a_sentence_a_label_and_a_unit_that_its_name_tells(one):
+    assert one.meaning.endswith(".")
+    assert one.label
+    assert one.unit == ("s" if one.name.endswith("_s") else "bytes" if one.name.endswith("_bytes") else "")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "unit"),
+    [
+        ("model.width", Kind.PARAMETER, ""),
+        ("solver.base", Kind.PARAMETER, ""),
+        ("time_of_theirs_s", Kind.SECONDS, "s"),
+        ("cache_bytes", Kind.BYTES, "bytes"),
+        ("error_of_energy", Kind.ERROR, ""),
+        ("entropy", Kind.SCORE, ""),
+    ],
+)
+def test_a_column_of_a_plugin_is_described_from_its_name(name, kind, unit):
+    assert (column(name).kind, column(name).unit) == (kind, unit)
