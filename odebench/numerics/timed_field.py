@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import weakref
 from collections.abc import Callable, Sequence
 
 import torch
@@ -16,6 +18,9 @@ class TimedField:
     A float becomes a 0-dim tensor on y's device in y's real dtype (float32 for half types). Those that a solver announces
     with `announce` are made in one go: one tensor, and a view of it for each time, instead of a tensor for each stage.
 
+    The first two calls are looked at: what the field returns, and that it writes neither into its argument nor into what it
+    returned before. Both would give wrong states without an error.
+
     An engine whose every microsecond counts calls `function(times[t], y)` itself, and adds to `evaluations`.
 
     Attributes:
@@ -25,10 +30,10 @@ class TimedField:
         rows_interact: whether rows of the batch depend on each other, where an implicit method has found out; else None.
     """
 
-    __slots__ = ("evaluations", "function", "rows_interact", "times")
+    __slots__ = ("__weakref__", "evaluations", "function", "rows_interact", "times")
 
     def __init__(self, field: Callable[[Tensor, Tensor], Tensor], y0: Tensor) -> None:
-        self.function = field
+        self.function = functools.partial(_watched, _Watch(weakref.ref(self), field))
         self.times = _Times(time_dtype(y0.dtype), y0.device)
         self.evaluations = 0
         self.rows_interact: bool | None = None
@@ -39,10 +44,7 @@ class TimedField:
 
     def __call__(self, t: float | Tensor, y: Tensor) -> Tensor:
         self.evaluations += 1
-        derivative = self.function(self.times[t], y)
-        if self.evaluations == 1:
-            _check(derivative, y)
-        return derivative
+        return self.function(self.times[t], y)
 
 
 class _Times(dict[float, Tensor]):
@@ -66,6 +68,39 @@ def time_dtype(dtype: torch.dtype) -> torch.dtype:
     if dtype.is_complex:
         return dtype.to_real()
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
+class _Watch:
+    """What is remembered between the first and the second call of a field."""
+
+    def __init__(self, owner: weakref.ref[TimedField], field: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self.owner, self.field = owner, field
+        self.first: weakref.ref[Tensor] | None = None
+        self.version = 0
+
+
+def _watched(watch: _Watch, t: Tensor, y: Tensor) -> Tensor:
+    before = _version(y)
+    derivative = watch.field(t, y)
+    if _version(y) != before:
+        raise FieldError("The field changes the state that it is given in place. Let it compute a new tensor.")
+    if watch.first is None:
+        _check(derivative, y)
+        watch.first, watch.version = weakref.ref(derivative), _version(derivative)
+        return derivative
+    first = watch.first()
+    if first is not None and _version(first) != watch.version:
+        raise FieldError(
+            "The field writes into the tensor that it returned before, which is still needed. Let it return a new one."
+        )
+    if (owner := watch.owner()) is not None:
+        owner.function = watch.field
+    return derivative
+
+
+def _version(tensor: Tensor) -> int:
+    """How often the tensor's memory was written to, as far as torch counts that."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def _check(derivative: object, y: Tensor) -> None:
