@@ -27,6 +27,8 @@ def checked_times(ts: Sequence[float] | Tensor) -> list[float]:
                 "The output times require a gradient, which odebench does not compute. Detach them, or scale time inside "
                 "the field: y' = T f(T s, y) on s in [0, 1] gives the gradient of T as that of a parameter."
             )
+        if ts.dim() != 1:
+            raise GridError(f"ts is a tensor of shape {tuple(ts.shape)}; it must have one dimension.")
         ts = ts.tolist()
     times = [float(t) for t in ts]
     if len(times) < 2:
@@ -48,10 +50,20 @@ def outputs_by_step(
     The initial time is left out.
 
     Raises:
-        GridError: a time lies beyond the end of the grid.
+        GridError: the grid has no steps, starts elsewhere, turns or stands still, or a time lies beyond its end.
     """
     placed: dict[int, list[tuple[int, float]]] = {}
-    direction = 1.0 if end >= starts[0] else -1.0
+    if not starts:
+        raise GridError("The grid has no steps. Give at least one.")
+    direction = 1.0 if ts[-1] > ts[0] else -1.0
+    if abs(ts[0] - starts[0]) > CLOSE * abs(lengths[0]):
+        raise GridError(f"The output times start at {ts[0]!r}, the grid at {starts[0]!r}. Start both at the same time.")
+    for n, length in enumerate(lengths):
+        if not direction * length > 0.0:
+            raise GridError(
+                f"The output times go from {ts[0]!r} to {ts[-1]!r}, but step {n} of the grid has dt = {length!r}. "
+                "Use a grid all of whose steps go the same way."
+            )
     step = 0
     for index, time in enumerate(ts):
         if index == 0:
