@@ -129,6 +129,7 @@ def march_adaptively(
     else:
         slope = solver.slope(field, t, y, carry)
         dt = first_step(field, t, y, slope, end - t, norm, solver.error_order)
+        dt = direction * max(abs(dt), smallest)  # a guess below the minimum is no reason to give up
         if solver.carry_is == "cache":
             carry = slope
 
@@ -161,7 +162,10 @@ def march_adaptively(
             ys[pending] = step.y1 if theta == 1.0 else solver.interpolate(step.dense, theta)
             pending += 1
         factor = control.accepted(error)
-        t, y, carry = (ahead if last else t + dt), step.y1, step.carry
+        y, carry = step.y1, step.carry
+        if last and solver.carry_is == "cache" and t + dt != target:
+            carry = None  # it was computed one rounding away from where the next step starts, and repeated steps would see that
+        t = ahead
         # A step cut short to meet an output time says nothing against the length that was planned.
         dt = direction * max(abs(dt) * factor, abs(planned)) if last and factor >= 1.0 else dt * factor
     as_tensor = lambda values: torch.tensor(values, dtype=torch.float64)  # noqa: E731

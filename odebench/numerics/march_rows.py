@@ -60,7 +60,9 @@ class _Rows:
 
     def norm(self, value: Tensor, tolerance: Tolerance, y0: Tensor, y1: Tensor) -> Tensor:
         """Root mean square in each row of value / (atol + rtol·max(|y0|, |y1|)); float64 on CPU."""
-        scale = torch.maximum(y0.abs(), y1.abs()).mul_(tolerance.rtol).add_(tolerance.atol)
+        size = torch.maximum(y0.abs(), y1.abs())
+        # As in `ErrorNorm`: an element that is and stays 0 has no error, rather than 0/0.
+        scale = size.mul_(tolerance.rtol).add_(tolerance.atol or torch.finfo(size.dtype).tiny)
         ratio = (value / scale).reshape(self.count, -1)
         if ratio.shape[1] == 0:
             return torch.zeros(self.count, dtype=torch.float64)
@@ -90,6 +92,7 @@ def march_rows_adaptively(
     smallest = tolerance.min_step or 16 * 2.2e-16 * max(abs(ts[0]), abs(ts[-1]))
     slope = field(rows.wide(t), y)
     dt = _first_steps(rows, field, t, y, slope, ts[-1] - ts[0], tolerance, k)
+    dt = direction * dt.abs().clamp_min(smallest)
     carry = slope if solver.carry_is == "cache" else None
     ys = [y.clone() for _ in ts]
     pending = torch.ones(rows.count, dtype=torch.long)

@@ -20,7 +20,9 @@ class ErrorNorm:
     def __init__(self, tolerance: Tolerance, y0: Tensor) -> None:
         self._size = y0.detach().abs()
         self._rtol, self._elements = tolerance.rtol, tolerance.norm_elements
-        self._atol = torch.scalar_tensor(tolerance.atol, dtype=self._size.dtype, device=y0.device)
+        # The smallest normal number for an atol of 0: an element that is and stays 0 has no error, rather than 0/0.
+        atol = tolerance.atol or torch.finfo(self._size.dtype).tiny
+        self._atol = torch.scalar_tensor(atol, dtype=self._size.dtype, device=y0.device)
         self._proposed = self._size
 
     def __call__(self, error: Tensor, y1: Tensor) -> float:
@@ -101,7 +103,8 @@ def first_step(
     """
     d0, d1 = norm.of(y.detach()), norm.of(slope.detach())
     h0 = 0.01 * d0 / d1 if d0 >= 1e-5 and d1 >= 1e-5 else 1e-6
-    h0 = math.copysign(min(h0, abs(span)), span)
+    # An infinite slope leaves 0, with which there is nothing to try.
+    h0 = math.copysign(min(h0 or 1e-6, abs(span)), span)
     with torch.no_grad():
         ahead = field(t + h0, torch.add(y, slope, alpha=h0))
     d2 = norm.of(ahead - slope.detach()) / abs(h0)
