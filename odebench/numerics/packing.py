@@ -95,9 +95,9 @@ class Packing:
                     "Return a tuple with the derivative of each."
                 )
             for leaf, shape in zip(derivative, self.shapes, strict=True):
-                if leaf.shape != shape:
+                if not isinstance(leaf, Tensor) or leaf.shape != shape:
                     raise FieldError(
-                        f"The field returned a derivative of shape {tuple(leaf.shape)} for a state of shape {tuple(shape)}."
+                        f"The field returned {_described(leaf)} for a state of shape {tuple(shape)}. Return a tensor of its shape."
                     )
             return self.pack(tuple(derivative))
 
