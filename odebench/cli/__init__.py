@@ -1,0 +1,29 @@
+"""The command line: each command parses, makes one call, prints, and chooses an exit code.
+
+What a command needs is imported inside it, so that `odebench --help` answers at once and reports need no torch.
+"""
+
+from __future__ import annotations
+
+import click
+
+from odebench import __version__
+from odebench.cli import doctor, listing, plan, plot, plugins, report, run, show
+from odebench.cli.group import Commands
+
+
+@click.group(cls=Commands)
+@click.version_option(__version__, prog_name="odebench")
+def main() -> None:
+    """Which neural-ODE solver and which gradient method, at which cost, and can I trust it?
+
+    \b
+    Example:
+      odebench run suites/quickstart.toml
+
+    Exit codes: 0 done; 1 --strict, or a plugin, failed; 2 wrong usage or a faulty suite; 130 interrupted.
+    """
+
+
+for module in (run, plan, listing, show, report, plot, plugins, doctor):
+    main.add_command(module.command)

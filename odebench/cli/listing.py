@@ -1,0 +1,107 @@
+"""`odebench list`: what there is to compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from odebench.cli.describe import describe
+from odebench.cli.options import json_option, plugin_option
+from odebench.cli.output import count, warn, write_json, write_table
+
+if TYPE_CHECKING:
+    from odebench.plugins import Registry
+
+_KINDS = {"solvers": "solver", "gradients": "gradient", "models": "model", "tasks": "task"}
+# By kind: headings, and the keys of `describe` below them.
+_COLUMNS = {
+    "solver": {"order": "order", "adaptive": "adaptive", "implicit": "implicit", "evaluations a step": "stages"},
+    "gradient": {"exact": "exact_for_discretisation", "memory": "memory"},
+    "model": {},
+    "task": {"needs a gradient method": "needs_gradient"},
+}
+
+
+@click.command("list")
+@click.argument("kind", metavar="KIND", type=click.Choice([*_KINDS, "suites"]))
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("suites"),
+    show_default=True,
+    help="Where suites are looked for.",
+)
+@plugin_option
+@json_option
+def command(kind: str, folder: Path, local_files: tuple[Path, ...], as_json: bool) -> None:
+    """List all solvers, gradients, models, tasks or suites.
+
+    \b
+    Example:
+      odebench list solvers
+      odebench list suites --folder suites/papers
+
+    KIND is one of solvers, gradients, models, tasks, suites.
+    """
+    if kind == "suites":
+        _list_suites(folder, as_json)
+        return
+    from odebench.plugins import build_registry
+
+    registry = build_registry(local_files=local_files)
+    entries = [describe(entry) for entry in registry.entries(_KINDS[kind])]
+    if as_json:
+        write_json(entries)
+        return
+    columns = _COLUMNS[_KINDS[kind]]
+    write_table(
+        ("name", *columns, "description", "from"),
+        (
+            (told["name"], *(told[key] for key in columns.values()), told["description"], _origin(told))
+            for told in entries
+        ),
+    )
+    warn_of_failures(registry)
+
+
+def warn_of_failures(registry: Registry) -> None:
+    """Say on stderr that some plugins did not load."""
+    if registry.failures:
+        names = ", ".join(failure.plugin for failure in registry.failures)
+        warn(f"{count(len(registry.failures), 'plugin')} did not load: {names}. `odebench plugins` shows why.")
+
+
+def _origin(told: dict[str, Any]) -> str:
+    return f"{told['distribution']} {told['version']}" if told["distribution"] else told["plugin"]
+
+
+def _list_suites(folder: Path, as_json: bool) -> None:
+    """Every suite below the folder; one that cannot be read is listed with what is wrong with it."""
+    from odebench.errors import OdebenchError
+    from odebench.plan.suite import read_suite
+
+    if not folder.is_dir():
+        raise OdebenchError(
+            f"{folder}: there is no such folder. Run this in a checkout of odebench, or say where your suites are with --folder."
+        )
+    found = []
+    for file in sorted(folder.rglob("*.toml")):
+        told: dict[str, Any] = {"file": str(file), "name": None, "title": None, "experiments": None, "fault": None}
+        try:
+            suite = read_suite(file)
+            told |= {"name": suite.name, "title": suite.title, "experiments": len(suite.experiments)}
+        except OdebenchError as error:
+            told["fault"] = str(error)
+        found.append(told)
+    if as_json:
+        write_json(found)
+        return
+    write_table(
+        ("file", "name", "experiments", "title"),
+        (
+            (told["file"], told["name"], told["experiments"], told["title"] or f"cannot be read: {told['fault']}")
+            for told in found
+        ),
+    )

@@ -1,0 +1,128 @@
+"""`odebench plan`: what a run would do, and nothing of it done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from odebench.cli import options
+from odebench.cli.listing import warn_of_failures
+from odebench.cli.output import cell_words, count, duration, write_json, write_table
+
+if TYPE_CHECKING:
+    from odebench.cli.planning import CellState, Prepared
+    from odebench.plan.estimate import Estimate
+
+
+@click.command("plan")
+@options.suite_argument
+@options.into_option
+@options.budget_option
+@options.set_option
+@options.plugin_option
+@options.allow_option
+@options.strict_plugins_option
+@click.option("--cells", "each", is_flag=True, help="List every cell.")
+@options.json_option
+def command(
+    suite: Path,
+    into: Path | None,
+    budget: str | None,
+    overrides: tuple[str, ...],
+    local_files: tuple[Path, ...],
+    allow_local_plugins: bool,
+    strict_plugins: bool,
+    each: bool,
+    as_json: bool,
+) -> None:
+    """Show what a run of SUITE would measure here, what is done already, what cannot be asked and why, and how long it takes.
+
+    \b
+    Example:
+      odebench plan suites/quickstart.toml
+      odebench plan suites/quickstart.toml --budget full --set budget.repeats=3
+    """
+    from odebench.cli.planning import prepare, states_of
+
+    prepared = prepare(
+        suite,
+        budget=budget,
+        overrides=overrides,
+        into=into,
+        local_files=local_files,
+        allow_local_plugins=allow_local_plugins,
+        strict_plugins=strict_plugins,
+    )
+    states, estimate = states_of(prepared)
+    if as_json:
+        write_json(_json(prepared, states, estimate))
+        return
+    _write(prepared, states, estimate)
+    if each:
+        click.echo()
+        write_table(
+            ("cell", "state", "task", "what"),
+            ((s.planned.cell.id, s.word, s.planned.cell.task.name, cell_words(s.planned.cell)) for s in states),
+        )
+    warn_of_failures(prepared.registry)
+
+
+def _json(prepared: Prepared, states: list[CellState], estimate: Estimate) -> dict[str, Any]:
+    suite = prepared.plan.suite
+    return {
+        "suite": suite.name,
+        "file": str(suite.file),
+        "folder": str(prepared.folder),
+        "cells": [
+            {
+                "id": state.planned.cell.id,
+                "experiments": list(state.planned.experiments),
+                "state": state.word,
+                "reason": state.planned.reason,
+                "missing": state.missing,
+                "cell": state.planned.cell.to_json(),
+            }
+            for state in states
+        ],
+        "estimate": {"seconds": estimate.seconds, "parts": estimate.parts, "guessed": estimate.guessed},
+    }
+
+
+def _write(prepared: Prepared, states: list[CellState], estimate: Estimate) -> None:
+    suite = prepared.plan.suite
+    click.echo(f"{suite.name}: {suite.title}")
+    words = list(dict.fromkeys(state.word for state in states))
+    heads = [word for word in ("to run", "begun", "done") if word in words]
+    heads += [word for word in words if word not in heads]
+    by_experiment = {experiment.name: Counter[str]() for experiment in suite.experiments}
+    for state in states:
+        for name in state.planned.experiments:
+            by_experiment[name][state.word] += 1
+    write_table(
+        ("experiment", "cells", *heads),
+        ((name, found.total(), *(found[head] for head in heads)) for name, found in by_experiment.items()),
+    )
+    if settled := [state for state in states if state.planned.outcome is not None]:
+        click.echo()
+        reasons = Counter((state.word, state.planned.reason) for state in settled)
+        examples = {(state.word, state.planned.reason): cell_words(state.planned.cell) for state in reversed(settled)}
+        write_table(
+            ("settled as", "cells", "why", "such as"),
+            ((word, number, reason, examples[word, reason]) for (word, reason), number in reasons.items()),
+        )
+    click.echo(f"\n{prepared.folder}: {_forecast(len(states), estimate)}")
+
+
+def _forecast(cells: int, estimate: Estimate) -> str:
+    """What is left to do, as a line."""
+    if not estimate.parts:
+        return f"{count(cells, 'cell')}, nothing is left to measure."
+    trust = ""
+    if estimate.guessed:
+        share = "all" if estimate.guessed == estimate.parts else f"{estimate.guessed}"
+        trust = f" ({share} of them guessed: nothing like them was measured here)"
+    parts = count(estimate.parts, "part")
+    return f"{count(cells, 'cell')}, {parts} to measure, about {duration(estimate.seconds)}{trust}."

@@ -1,0 +1,160 @@
+"""From the words of a command to a plan on this machine: what `run` and `plan` have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odebench.errors import SuiteError
+
+if TYPE_CHECKING:
+    from odebench.plan.estimate import Estimate, PartTime
+    from odebench.plan.plan import Plan, PlannedCell
+    from odebench.plan.suite import Suite
+    from odebench.plugins import Registry
+    from odebench.records import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A suite, planned.
+
+    Attributes:
+        plan: every cell.
+        registry: the plugins that it needs.
+        local_files: plugin files, those of the command line first.
+        folder: where its results lie.
+    """
+
+    plan: Plan
+    registry: Registry
+    local_files: tuple[Path, ...]
+    folder: Path
+
+
+def prepare(
+    suite_file: Path,
+    *,
+    budget: str | None,
+    overrides: tuple[str, ...],
+    into: Path | None,
+    local_files: tuple[Path, ...],
+    allow_local_plugins: bool,
+    strict_plugins: bool,
+) -> Prepared:
+    """Read a suite, load the plugins that it names, and plan it for this machine.
+
+    Raises:
+        SuiteError: the suite has a fault, or names code of its own that the user did not allow.
+        PluginError: with `strict_plugins`, a plugin did not load.
+    """
+    from odebench.plan.expand import expand
+    from odebench.plan.suite import read_suite
+    from odebench.plugins import build_registry
+    from odebench.run.devices import device_reason
+
+    suite = read_suite(suite_file, budget=budget, overrides=overrides)
+    if suite.names_local_code and not allow_local_plugins:
+        names = ", ".join(str(path) for path in suite.plugins)
+        raise SuiteError(
+            f"{suite_file}: `suite.plugins` names Python files: {names}. Running the suite runs them. Read them, then pass "
+            f"--allow-local-plugins."
+        )
+    files = tuple(dict.fromkeys(path.resolve() for path in (*local_files, *suite.plugins)))
+    registry = build_registry(prefixes=prefixes_of(suite), local_files=files, strict=strict_plugins)
+    return Prepared(
+        plan=expand(suite, registry, device_reason),
+        registry=registry,
+        local_files=files,
+        folder=into or Path("results") / suite.name,
+    )
+
+
+def prefixes_of(suite: Suite) -> set[str]:
+    """The entry points of the installed plugins that a suite names: `torchdiffeq` for `torchdiffeq/dopri5`.
+
+    Names inside of tables count too, since a wrapper is told its base by name.
+    """
+    found = set()
+    for experiment in suite.experiments:
+        chosen = (experiment.task, *experiment.model, *experiment.solver, *(experiment.gradient or ()))
+        for text in (text for entry in chosen for text in _texts((entry.name, entry.parameters))):
+            prefix, slash, _ = text.partition("/")
+            if slash:
+                found.add(prefix)
+    return found
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every string in a value, at any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from _texts(value.values())
+    elif isinstance(value, Iterable):
+        for item in value:
+            yield from _texts(item)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellState:
+    """A cell of a plan and what of it is stored.
+
+    Attributes:
+        planned: the cell, and why it will not run where planning settled that.
+        missing: by part, how often it is still to be measured; empty where nothing is.
+    """
+
+    planned: PlannedCell
+    missing: dict[str, int]
+
+    @property
+    def word(self) -> str:
+        """`to run`, `begun`, `done`, or the outcome that planning settled."""
+        if self.planned.outcome is not None:
+            return self.planned.outcome.word.replace("_", " ")
+        if not self.missing:
+            return "done"
+        return "to run" if "quality" in self.missing else "begun"
+
+
+def states_of(prepared: Prepared) -> tuple[list[CellState], Estimate]:
+    """Every cell with what is missing of it on this machine, in the order of the plan, and how long the rest will take."""
+    from odebench.plan.estimate import estimate
+    from odebench.records import Record, ResultFolder, describe_machine, missing_parts
+    from odebench.run.devices import accelerator_names
+    from odebench.run.identity import identity_of
+
+    folder, machine = ResultFolder(prepared.folder), describe_machine(accelerator_names())
+    rounds = prepared.plan.suite.budget.processes
+    states = []
+    for planned in prepared.plan.cells:
+        missing: dict[str, int] = {}
+        if planned.outcome is None:
+            stored = folder.read_record(planned.cell.id, machine.id)
+            fresh = (
+                isinstance(stored, Record)
+                and stored.freshness == identity_of(planned.cell, prepared.registry).freshness
+            )
+            for part in missing_parts(stored if fresh else None, rounds):
+                missing[part.name] = missing.get(part.name, 0) + 1
+        states.append(CellState(planned=planned, missing=missing))
+    measured = [time for record in folder.iter_records() if isinstance(record, Record) for time in _times_of(record)]
+    wanted = {state.planned.cell.id: state.missing for state in states}
+    return states, estimate(prepared.plan, measured, wanted)
+
+
+def _times_of(record: Record) -> Iterator[PartTime]:
+    """What the parts of a record took."""
+    from odebench.plan.cell import Cell
+    from odebench.plan.estimate import PartTime
+
+    cell = Cell.from_json(record.cell)
+    parts = {"quality": record.parts.quality, "memory": record.parts.memory}
+    measured = [(name, part) for name, part in parts.items() if part is not None]
+    measured += [("timing", one) for one in (record.parts.timing.rounds if record.parts.timing else ())]
+    for name, part in measured:
+        if part.seconds is not None:
+            yield PartTime(cell=cell, part=name, seconds=part.seconds)

@@ -1,0 +1,65 @@
+"""`odebench plugins`: which distributions are loaded, and why one is not."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from odebench.cli.options import json_option, plugin_option
+from odebench.cli.output import count, write_json, write_table
+
+if TYPE_CHECKING:
+    from odebench.plugins import Registry
+
+
+@click.command("plugins")
+@plugin_option
+@json_option
+@click.pass_context
+def command(ctx: click.Context, local_files: tuple[Path, ...], as_json: bool) -> None:
+    """Show all plugins, and every one that did not load with its traceback; exit code 1 where there is one.
+
+    \b
+    Example:
+      odebench plugins --plugin my_solver.py
+    """
+    from odebench.plugins import build_registry
+
+    registry = build_registry(local_files=local_files)
+    loaded = loaded_plugins(registry)
+    if as_json:
+        write_json({"loaded": loaded, "failures": [asdict(failure) for failure in registry.failures]})
+    else:
+        _write(registry, loaded)
+    if registry.failures:
+        ctx.exit(1)
+
+
+def loaded_plugins(registry: Registry) -> list[dict[str, Any]]:
+    """Each loaded plugin with its distribution, its version, and how much of each kind it offers."""
+    from odebench.plugins import KINDS
+
+    entries = [entry for kind in KINDS for entry in registry.entries(kind)]
+    return [
+        {
+            "plugin": source.plugin,
+            "distribution": source.distribution,
+            "version": source.version,
+            **{f"{kind}s": sum(entry.origin == source and entry.kind == kind for entry in entries) for kind in KINDS},
+        }
+        for source in dict.fromkeys(registry.sources)
+    ]
+
+
+def _write(registry: Registry, loaded: list[dict[str, Any]]) -> None:
+    write_table(tuple(loaded[0]) if loaded else ("plugin",), (tuple(one.values()) for one in loaded))
+    for failure in registry.failures:
+        where = f" of {failure.distribution}" if failure.distribution else ""
+        hook = f" in {failure.hook}" if failure.hook else ""
+        click.echo(f"Plugin {failure.plugin!r}{where} did not load: it failed{hook}.\n{failure.message}\n")
+        click.echo("\n".join(f"  {line}" for line in failure.traceback.rstrip().splitlines()) + "\n")
+    loaded_count = count(len(loaded), "plugin")
+    click.echo(f"{loaded_count} loaded, {len(registry.failures)} failed.")

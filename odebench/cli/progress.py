@@ -1,0 +1,66 @@
+"""How far a run is: a bar in a terminal, a line now and then elsewhere. On stderr, where it disturbs no output."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from odebench.cli.output import cell_words, console, count, duration
+
+if TYPE_CHECKING:
+    from odebench.plan.cell import Cell
+    from odebench.run.events import Event, Progress
+
+#: Seconds between two lines where there is no terminal.
+_EVERY_S = 10.0
+
+
+class ProgressBar:
+    """Shows the events of a run; give it to `run_plan` as `on_event`. Use as a context manager."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self._console = console(stderr=True)
+        self._live = self._console.is_terminal
+        columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
+        self._bar = Progress(*columns, TextColumn("{task.fields[now]}"), console=self._console, transient=True)
+        self._task = self._bar.add_task("", total=None, left="", now="")
+        self._last_line = 0.0
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        from odebench.run.events import RunStarted
+
+        if isinstance(event, RunStarted):
+            said = [count(event.cells, "cell")]
+            said += [f"{event.kept} kept from before"] if event.kept else []
+            said += [f"{event.settled} not to be run"] if event.settled else []
+            said.append(f"{count(event.progress.total, 'part')} to measure")
+            self._console.print(", ".join(said))
+            self._show(event.progress, "")
+        else:
+            self._show(event.progress, _now(event.part, event.cell))
+
+    def _show(self, progress: Progress, now: str) -> None:
+        left = f"{duration(progress.remaining_s)} left" if progress.done < progress.total else ""
+        if self._live:
+            self._bar.update(self._task, completed=progress.done, total=progress.total, left=left, now=now)
+        elif now and time.monotonic() - self._last_line > _EVERY_S:
+            self._last_line = time.monotonic()
+            self._console.print(f"{progress.done}/{progress.total} parts, {left}; {now}")
+
+
+def _now(part: str, cell: Cell) -> str:
+    return f"{part} of {cell_words(cell)}"
