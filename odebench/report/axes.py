@@ -64,13 +64,23 @@ def set_ticks(
         axis.set_major_locator(MaxNLocator(nbins=6, integer=column.dtype == "Int64" and column.kind is Kind.COUNT))
         axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     else:
-        decades = math.log10(high / low)
-        axis.set_major_locator(LogLocator(base=10, subs=(1.0,) if decades > 2 else (1.0, 2.0, 5.0), numticks=9))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: power(value) if column.log and _wide(low, high)
-                                               else number(value)))  # fmt: skip
-        minor = LogLocator(base=10, subs=tuple(range(2, 10)), numticks=30)
-        axis.set_minor_locator(minor if decades <= 2.5 else NullLocator())
+        decades = math.log10(high) - math.log10(low)
+        if decades > 4:
+            axis.set_major_locator(FixedLocator(_decades(low, high)))
+            axis.set_minor_locator(NullLocator())
+        else:
+            axis.set_major_locator(LogLocator(base=10, subs=(1.0,) if decades > 2 else (1.0, 2.0, 5.0), numticks=9))
+            axis.set_minor_locator(LogLocator(base=10, subs=tuple(range(2, 10)), numticks=30))
+        words = power if column.log and _wide(low, high) else number
+        axis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
         axis.set_minor_formatter(NullFormatter())
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """Powers of ten in a range, at most nine, evenly apart; matplotlib's locator overflows near the largest number."""
+    first, last = math.ceil(math.log10(low)), math.floor(math.log10(high))
+    stride = max(1, -(-(last - first) // 8))
+    return [10.0**exponent for exponent in range(-(-first // stride) * stride, last + 1, stride)]
 
 
 def _wide(low: float, high: float) -> bool:

@@ -214,7 +214,8 @@ def test_file_names_are_plain_and_never_the_same_for_different_keys():
     assert all(re.fullmatch(r"[a-z0-9-]{1,90}", stem) for stem in stems)
 
 
-def test_a_report_needs_neither_torch_nor_plugins(folder, tmp_path):
+def test_a_report_needs_neither_torch_nor_plugins(tmp_path):
+    folder = write_folder(tmp_path / "run", integrations())
     code = (
         "import sys; from odebench.report.build import write_report; from odebench.report.plot import plot;"
         "from odebench.report.frame import load; from odebench.report.headline import headline;"

@@ -66,7 +66,7 @@ def test_a_count_that_can_be_0_is_linear():
     assert axes_of(chart(ys=(0, 4000), y="nfe_backward")).get_yscale() == "linear"
 
 
-@pytest.mark.parametrize("ys", [(1e-3, 1e-3), (0.0, 0.0), (1e-300, 1e300)])
+@pytest.mark.parametrize("ys", [(1e-3, 1e-3), (0.0, 0.0), (1e-300, 1e300), (5e-324, 1.7e308)])
 def test_degenerate_ranges_are_drawn(ys, tmp_path):
     assert save(draw(chart(ys=ys), Palette(["rk4"])), tmp_path / "a.png").stat().st_size > 0
 
