@@ -5,7 +5,7 @@ The answer itself is judged elsewhere (`judge`): this process knows no reference
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from odebench.run.fingerprint import Fingerprint, fingerprint_of, same
 from odebench.run.opaque import opaque
 from odebench.run.request import Request
 
-#: Other initial states that are solved too, so that timing's answers to them can be checked.
-CHECKED = (1, 2)
+#: Other initial states that are solved too, so that timing's answers to them can be checked. Those that are not must differ.
+CHECKED = (1,)
 #: A solve that asks less than this share of the first one's evaluations did not solve.
 _LEAST_SHARE = 0.5
 
@@ -102,7 +102,8 @@ class _Examiner:
         torch.manual_seed(bench.cell.seed)
         before = global_state.snapshot()
         try:
-            with audit.watching():
+            # Python is slower under the audit, so the solves after the first are counted only: to fall short of it is enough.
+            with audit.watching() if first else nullcontext():
                 answer = _run(bench, setting, y0, counter)
         except BaseException:
             # A broken rule explains what was raised, more often than not.

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 #: Operations that hand out a tensor made outside the dispatcher, as `torch.tensor(…)` does: theirs is new, though it comes in.
 _BIRTHS = {torch.ops.aten.lift_fresh.default, torch.ops.aten.lift.default}
@@ -35,17 +34,24 @@ class StorageTracker(TorchDispatchMode):
         self._references: dict[int, weakref.ref[Any]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        given: list[Tensor] = []
+        _gather(args, given)
+        if kwargs:
+            _gather(kwargs.values(), given)
         if func not in _BIRTHS:
             for tensor in given:
                 self._see(tensor, new=False)
-        result = func(*args, **kwargs)
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
-                self._see(leaf, new=True)
-        for tensor in given:  # An argument may have been resized.
-            self._see(tensor, new=True)
+        result = func(*args, **kwargs) if kwargs else func(*args)
+        if isinstance(result, Tensor):
+            self._see(result, new=True)
+        elif result is not None:
+            made: list[Tensor] = []
+            _gather(result if isinstance(result, list | tuple) else (result,), made)
+            for tensor in made:
+                self._see(tensor, new=True)
+        if "resize" in func.name():
+            for tensor in given:
+                self._see(tensor, new=False)
         return result
 
     def bytes_of(self, tensors: Iterable[Tensor]) -> int:
@@ -71,3 +77,12 @@ class StorageTracker(TorchDispatchMode):
     def _end(self, key: int) -> None:
         self.live_bytes -= self._counted.pop(key)
         del self._references[key], self._before[key]
+
+
+def _gather(values: Iterable[Any], found: list[Tensor]) -> None:
+    """Append the tensors among `values` and in lists among them: operators take no deeper trees."""
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            _gather(value, found)
