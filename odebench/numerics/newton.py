@@ -54,14 +54,28 @@ class Linearisation:
         """Number of blocks: the rows of the batch, or 1 where they interact."""
         if x.dim() < 2 or x.shape[0] <= 1:
             return 1
-        if field.rows_interact is None:
-            field.rows_interact = False
-            if value.requires_grad:
-                only_first = torch.zeros_like(value)
-                only_first[0] = torch.linspace(1.0, 2.0, max(value[0].numel(), 1)).to(value).reshape(value[0].shape)
-                (sensitivity,) = torch.autograd.grad(value, x, only_first, retain_graph=True, allow_unused=True)
-                field.rows_interact = sensitivity is not None and bool((sensitivity[1:] != 0).any())
+        if field.rows_interact is None and value.requires_grad:
+            field.rows_interact = _rows_interact(x, value)
         return 1 if field.rows_interact else x.shape[0]
+
+
+def _rows_interact(x: Tensor, value: Tensor) -> bool:
+    """Whether a row of `value` depends on another row of x.
+
+    Any two rows differ in some binary digit of their numbers: so for each digit, rows that have it must not depend on those
+    that have not, nor the other way round. That takes 2·log₂(rows) products.
+    """
+    # Irregular weights, lest the dependences of several rows cancel.
+    weights = torch.arange(value.numel(), device=value.device).cos().add(2.0).to(value.dtype).reshape(value.shape)
+    numbers = torch.arange(x.shape[0], device=x.device)
+    for digit in range((x.shape[0] - 1).bit_length()):
+        has = (numbers >> digit) & 1 == 1
+        for rows in (has, ~has):
+            cotangent = weights * rows.reshape(-1, *(1,) * (value.dim() - 1))
+            (sensitivity,) = torch.autograd.grad(value, x, cotangent, retain_graph=True, allow_unused=True)
+            if sensitivity is not None and bool((sensitivity[~rows] != 0).any()):
+                return True
+    return False
 
 
 def _jacobian(x: Tensor, value: Tensor, rows: int, keep: bool) -> Tensor:
@@ -107,7 +121,7 @@ def solve_stage(
         for _ in range(_MOST_ITERATIONS):
             change = linear.solve(torch.add(fixed - y, field(t, y), alpha=shift))
             y = y + change
-            size = _relative_size(change, y)
+            size = _relative_size(change, y, fixed)
             if size <= goal or (size <= 1e3 * goal and size >= 0.5 * before):
                 break
             if not size < float("inf"):
@@ -141,12 +155,17 @@ class _Implicit(torch.autograd.Function):
         return None, ctx.linear.solve(gradient, adjoint=True), None
 
 
-def _relative_size(change: Tensor, y: Tensor) -> float:
-    """Largest ratio over the rows of |change| to |y|, in the root mean square of a row."""
+def _relative_size(change: Tensor, y: Tensor, base: Tensor) -> float:
+    """Largest ratio over the rows of |change| to |y| + |base|, in l2 norms.
+
+    Rounding in y = base + shift·f is relative to its terms: y itself can be zero. Without `base` in the scale, no iteration
+    would be good enough near such a state.
+    """
     if y.numel() == 0:
         return 0.0
-    flat = (change.reshape(1, -1), y.reshape(1, -1)) if y.dim() < 2 else (change.flatten(1), y.flatten(1))
-    sizes = [
-        torch.linalg.vector_norm(part, dim=1, dtype=torch.promote_types(part.dtype, torch.float32)) for part in flat
-    ]
-    return float((sizes[0] / sizes[1].clamp_min(torch.finfo(sizes[1].dtype).tiny)).amax())
+    sizes = []
+    for part in (change, y, base):
+        flat = part.reshape(1, -1) if y.dim() < 2 else part.flatten(1)
+        sizes.append(torch.linalg.vector_norm(flat, dim=1, dtype=torch.promote_types(part.dtype, torch.float32)))
+    scale = sizes[1].add_(sizes[2]).clamp_min_(torch.finfo(sizes[1].dtype).tiny)
+    return float((sizes[0] / scale).amax())
