@@ -1,0 +1,134 @@
+"""torchdiffeq's ways to a gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import torchdiffeq
+from torch import Tensor
+
+import odebench
+from odebench.contract import Field, GridRequest, Solver, State, parameters_of
+from odebench_torchdiffeq.solver import Request, TorchdiffeqSolver
+
+
+class TorchdiffeqGradient(odebench.GradientMethod):
+    """What torchdiffeq does with its own solvers."""
+
+    source: ClassVar[str] = "R. T. Q. Chen et al., NeurIPS 2018, arXiv:1806.07366; torchdiffeq 0.2.5"
+
+    def supports(self, solver: Solver) -> str | None:
+        """torchdiffeq's own solvers only."""
+        if not isinstance(solver, TorchdiffeqSolver):
+            return (
+                f"It calls torchdiffeq, which solves with its own methods; {solver.name!r} is none of them. Use it with "
+                "torchdiffeq/… solvers."
+            )
+        return None
+
+
+class Direct(TorchdiffeqGradient):
+    """Autograd through `odeint`, exactly as torchdiffeq offers it.
+
+    With steps that are given it is the exact gradient of the discrete solution. With error control torchdiffeq differentiates
+    its choice of the first step too, and thus where all steps lie: the gradient differs from the one that takes the steps as
+    constants by about the tolerance. odebench's `direct` on the same solver gives that one.
+    """
+
+    name: ClassVar[str] = "torchdiffeq/direct"
+    exact_for_discretisation = False
+    memory = "O(N s)"
+
+    def supports(self, solver: Solver) -> str | None:
+        """torchdiffeq's own solvers that autograd can pass."""
+        if (reason := super().supports(solver)) is None and not solver.differentiable:
+            return f"Solver {solver.name!r} leaves torch, and autograd cannot follow. Use torchdiffeq/adjoint."
+        return reason
+
+    def solve(
+        self,
+        solver: Solver,
+        field: Field,
+        y0: State,
+        ts: Sequence[float],
+        grid: GridRequest,
+        inputs: tuple[Tensor, ...] = (),
+    ) -> odebench.Solution:
+        """As `odebench.GradientMethod.solve` says; inputs need no declaration."""
+        return solver.run(field, y0, ts, grid)
+
+
+class Adjoint(TorchdiffeqGradient):
+    """`odeint_adjoint`: the adjoint equation is solved backward in time with the same solver; no graph is kept.
+
+    The state, its adjoint and the gradients of all parameters and inputs are one system, and all of it counts in the error
+    norm. At output times the state starts again from the stored one. Gradients that are zero because a parameter is not used
+    are tensors of zeros, not None. Noise in the field is drawn anew in the backward: torchdiffeq does not say so. A
+    nan in the backward passes the error norm, and ends in torchdiffeq's AssertionError or as the gradient.
+
+    Args:
+        rtol, atol: tolerances of the backward solve; None takes those of the forward one.
+    """
+
+    name: ClassVar[str] = "torchdiffeq/adjoint"
+    exact_for_discretisation = False
+    memory = "O(1)"
+
+    def __init__(self, *, rtol: float | None = None, atol: float | None = None) -> None:
+        self.rtol, self.atol = rtol, atol
+
+    def solve(
+        self,
+        solver: Solver,
+        field: Field,
+        y0: State,
+        ts: Sequence[float],
+        grid: GridRequest,
+        inputs: tuple[Tensor, ...] = (),
+    ) -> odebench.Solution:
+        """As `odebench.GradientMethod.solve` says.
+
+        Raises:
+            IncompatibleError: in the backward, where the field uses a tensor that is neither its own nor among the inputs.
+        """
+        wanted = {id(tensor): tensor for tensor in (*parameters_of(field), *inputs) if tensor.requires_grad}
+        declared = tuple(wanted.values())
+
+        def call(request: Request) -> tuple[Callable[..., State], dict[str, Any]]:
+            chosen = request.tolerance is not None or request.grid is None
+            return torchdiffeq.odeint_adjoint, {
+                "adjoint_params": declared,
+                "adjoint_rtol": self.rtol if chosen else None,
+                "adjoint_atol": self.atol if chosen else None,
+                "adjoint_options": request.adjoint_options | self.norm(),
+            }
+
+        return solver.run(field, y0, ts, grid, declared=declared, gradient=self.name, call=call)
+
+    def norm(self) -> dict[str, str]:
+        """The option that chooses the error norm of the backward solve."""
+        return {}
+
+
+class SeminormAdjoint(Adjoint):
+    """`odeint_adjoint` with the seminorm: the gradients of parameters, which do not feed back, do not count in the error norm.
+
+    Args:
+        rtol, atol: tolerances of the backward solve; None takes those of the forward one.
+
+    Source: P. Kidger, R. T. Q. Chen, T. Lyons, "Hey, that's not an ODE", ICML 2021, arXiv:2009.09457.
+    """
+
+    name: ClassVar[str] = "torchdiffeq/adjoint-seminorm"
+    source: ClassVar[str] = "P. Kidger, R. T. Q. Chen, T. Lyons, ICML 2021, arXiv:2009.09457; torchdiffeq 0.2.5"
+
+    def supports(self, solver: Solver) -> str | None:
+        """torchdiffeq's own solvers that have an error norm of torchdiffeq's."""
+        if (reason := super().supports(solver)) is None and not (solver.adaptive and solver.differentiable):
+            return f"Solver {solver.name!r} has no error norm to choose. Use torchdiffeq/adjoint."
+        return reason
+
+    def norm(self) -> dict[str, str]:
+        """The option that chooses the error norm of the backward solve."""
+        return {"norm": "seminorm"}
