@@ -79,15 +79,32 @@ def _tableau_steps(coefficients: Coefficients, flat: FlatProblem, grid: Grid, ti
         return _row_steps(coefficients, flat, grid, times)
     starts, lengths = grid.t.tolist(), grid.dt.tolist()
     placed = _placed(starts, lengths, times, grid.end)
+    remember = _Stages(coefficients)
 
     def advance(n: int, y: Tensor) -> tuple[Tensor, list[Output]]:
-        step = take_step(coefficients, flat.field, starts[n], lengths[n], y)
+        step = take_step(coefficients, flat.field, starts[n], lengths[n], y, remember.stages(n))
+        remember.keep(n, step.stages)
         return step.y1, [
             Output(index, step.y1 if theta == 1.0 else state_inside(coefficients, flat.field, step, theta))
             for index, theta in placed[n]
         ]
 
     return advance
+
+
+class _Stages:
+    """Solved stages of an implicit method: where Newton's method starts when a step is taken again for its graph."""
+
+    def __init__(self, coefficients: Coefficients) -> None:
+        self._implicit = is_implicit(coefficients)
+        self._kept: dict[int, list[Tensor]] = {}
+
+    def stages(self, n: int) -> list[Tensor] | None:
+        return self._kept.get(n)
+
+    def keep(self, n: int, stages: list[Tensor]) -> None:
+        if self._implicit:
+            self._kept[n] = [stage.detach() for stage in stages]
 
 
 def _placed(
@@ -121,9 +138,11 @@ def _row_steps(coefficients: Coefficients, flat: FlatProblem, grid: Grid, times:
     lengths = grid.dt.to(torch.float64).unsqueeze(-1)
     ends = starts + lengths
     moves = lengths != 0.0
+    remember = _Stages(coefficients)
 
     def advance(n: int, y: Tensor) -> tuple[Tensor, list[Output]]:
-        step = take_step(coefficients, flat.field, starts[n], lengths[n], y)
+        step = take_step(coefficients, flat.field, starts[n], lengths[n], y, remember.stages(n))
+        remember.keep(n, step.stages)
         outputs = []
         for index, time in enumerate(times[1:], start=1):
             at_end = moves[n] & ((time - ends[n]).abs() <= _CLOSE * lengths[n].abs())

@@ -54,17 +54,29 @@ def is_implicit(coefficients: Coefficients) -> bool:
     return any(len(row) > i and row[i] != 0.0 for i, row in enumerate(coefficients.a))
 
 
-def take_step(coefficients: Coefficients, field: PackedField, t: Time, dt: Time, y: Tensor) -> StepTaken:
+def take_step(
+    coefficients: Coefficients,
+    field: PackedField,
+    t: Time,
+    dt: Time,
+    y: Tensor,
+    guesses: Sequence[Tensor] | None = None,
+) -> StepTaken:
     """k_i = f(t + c_i dt, y + dt Σ_j a_ij k_j), y1 = y + dt Σ_i b_i k_i.
 
-    A stage that depends on itself is solved by Newton's method to rounding.
+    A stage that depends on itself is solved by Newton's method to rounding, starting from its guess, else from the stage
+    before.
     """
     stages: list[Tensor] = []
     for i, (c, row) in enumerate(zip(coefficients.c, coefficients.a, strict=True)):
         time = t + c * dt
         base = _plus(y, dt, row[:i], stages)
         diagonal = row[i] if len(row) > i else 0.0
-        stages.append(_own_stage(field, time, dt * diagonal, base) if diagonal else field(time, base))
+        if diagonal:
+            guess = guesses[i] if guesses else stages[-1] if stages else None
+            stages.append(_own_stage(field, time, dt * diagonal, base, guess))
+        else:
+            stages.append(field(time, base))
     return StepTaken(t, dt, y, _plus(y, dt, coefficients.b, stages), stages)
 
 
@@ -81,7 +93,7 @@ def state_inside(coefficients: Coefficients, field: PackedField, step: StepTaken
     return step.y0 + theta * rise + theta * (theta - 1.0) * bend
 
 
-def _own_stage(field: PackedField, time: Time, length: Time, base: Tensor) -> Tensor:
+def _own_stage(field: PackedField, time: Time, length: Time, base: Tensor, guess: Tensor | None) -> Tensor:
     """k with k = f(time, base + length·k)."""
 
     def residual(k: Tensor) -> Tensor:
@@ -92,9 +104,10 @@ def _own_stage(field: PackedField, time: Time, length: Time, base: Tensor) -> Te
         scale = length.unsqueeze(-1) if isinstance(length, Tensor) else length
         return torch.eye(base.shape[1], dtype=base.dtype) - scale * jacobians
 
-    with torch.no_grad():
-        guess = field(time, base)
-    size = guess.abs().amax().clamp_min(1e-300).item() if guess.numel() else 1.0
+    if guess is None:
+        with torch.no_grad():
+            guess = field(time, base)
+    size = guess.detach().abs().amax().clamp_min(1e-300).item() if guess.numel() else 1.0
     return solve_by_newton(residual, matrix, guess, size, f"the stage equation at t = {time!r}")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -176,7 +177,7 @@ def _mesh(trajectory: Trajectory, level: int) -> list[tuple[float, float, int | 
     mesh: list[tuple[float, float, int | None]] = []
     for interval, knots in enumerate(trajectory.knots):
         kept = [*knots[:-1:level].tolist(), float(knots[-1])]
-        steps = list(zip(kept, kept[1:], strict=False))
+        steps = list(itertools.pairwise(kept))
         mesh += [(start, end, None) for start, end in steps[:-1]]
         mesh.append((*steps[-1], interval + 1))
     return mesh

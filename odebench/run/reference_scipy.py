@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable
 from typing import NamedTuple
@@ -84,7 +85,7 @@ def solve_trajectory(flat: FlatProblem, times: tuple[float, ...], way: Way, budg
     y = flat.y0.reshape(-1).numpy()
     atol = 1e-3 * way.rtol * _size(y)
     outputs, knots, dense = [y], [], []
-    for start, end in zip(times, times[1:], strict=False):
+    for start, end in itertools.pairwise(times):
         part = _solve(slope, start, end, y, way, atol)
         y = part.y[:, -1]
         outputs.append(y)

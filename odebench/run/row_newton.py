@@ -15,6 +15,11 @@ _GOOD = 1e-10
 """A solve that stops improving is accepted when its last change is below this share of the unknown's size: Newton's
 method squares the error in each step, so what is left then is rounding."""
 
+_SMALL = 1e-13
+"""After a change so small, relatively, the recorded step leaves nothing but rounding."""
+_SAME = 1e-15
+"""A Jacobian taken so close to the root, relatively, is the root's to rounding."""
+
 
 def solve_by_newton(
     residual: Callable[[Tensor], Tensor], matrix: Callable[[Tensor], Tensor], guess: Tensor, scale: float, where: str
@@ -37,17 +42,19 @@ def solve_by_newton(
     with torch.no_grad():
         unknown, last = guess.detach(), float("inf")
         for _ in range(_MOST_STEPS):
-            change = _solve(matrix(unknown), residual(unknown))
+            last_matrix = matrix(unknown)
+            change = _solve(last_matrix, residual(unknown))
             size = change.abs().amax().item() if change.numel() else 0.0
             if not size <= 1e12 * scale:
                 raise NotKnownError(f"Newton's method diverges in {where}.")
             unknown = unknown - change
-            if size <= 1e-16 * scale or (size >= 0.5 * last and size <= _GOOD * scale):
+            if size <= _SMALL * scale or (size >= 0.5 * last and size <= _GOOD * scale):
                 break
             last = size
         else:
             raise NotKnownError(f"Newton's method does not converge in {where}.")
-        last_matrix = matrix(unknown)
+        if size > _SAME * scale:
+            last_matrix = matrix(unknown)
     return unknown - _solve(last_matrix, residual(unknown))
 
 
