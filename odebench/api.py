@@ -104,6 +104,10 @@ def _request(
     tolerance = rtol is not None or atol is not None
     if uniform + tolerance + (grid is not None) > 1:
         raise GridError("Give one of: rtol and atol; steps or step_size; grid.")
+    if batch != "joint" and (uniform or grid is not None):
+        raise GridError(
+            f"batch={batch!r} goes with rtol and atol; uniform steps and grids say themselves whose they are."
+        )
     if grid is not None:
         if not isinstance(grid, StepSize | Tolerance | Grid):
             raise GridError(f"grid is a {type(grid).__name__}; it must be a StepSize, a Tolerance or a Grid.")
