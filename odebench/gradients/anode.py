@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from odebench.contract import Field, GradientMethod, GridRequest, Solution, Solver, State
-from odebench.gradients.recorded_call import Call, record
+from odebench.gradients.recorded_call import Call, differentiated_once, record
 from odebench.numerics.reach import refuse_undeclared
 
 
@@ -71,7 +70,7 @@ class _Anode(torch.autograd.Function):
         return solution.ys if isinstance(solution.ys, tuple) else (solution.ys,)
 
     @staticmethod
-    @once_differentiable
+    @differentiated_once
     def backward(ctx, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
         call: Call = ctx.call
         saved = ctx.saved_tensors

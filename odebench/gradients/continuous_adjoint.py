@@ -8,11 +8,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from odebench.contract import Field, GradientMethod, Grid, GridRequest, Solution, Solver, State, StepSize, Tolerance
 from odebench.errors import IncompatibleError
-from odebench.gradients.recorded_call import Call, record
+from odebench.gradients.recorded_call import Call, differentiated_once, record
 from odebench.numerics.reach import refuse_undeclared
 
 
@@ -110,7 +109,7 @@ class _Adjoint(torch.autograd.Function):
         return ys
 
     @staticmethod
-    @once_differentiable
+    @differentiated_once
     def backward(ctx, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
         call: Call = ctx.call
         saved = ctx.saved_tensors

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from dataclasses import field as attribute
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +23,7 @@ from odebench.contract import (
     modules_of,
     parameters_of,
 )
+from odebench.errors import IncompatibleError
 from odebench.numerics.outputs import checked_times
 from odebench.numerics.reach import refuse_hidden_dependence, refuse_unreachable
 from odebench.numerics.recomputation import Recomputation
@@ -35,7 +38,7 @@ class Call:
         solver, field, ts, request: what is solved.
         is_tuple: whether the state is a tuple.
         leaves: number of tensors in the state.
-        parameters: number of parameters among the tensors that follow the state's in the autograd function's arguments.
+        others: number of parameters and inputs, which follow the state's tensors in the autograd function's arguments.
         stats: counts, filled in by the forward and the backward pass.
         grid: the steps taken.
         recomputation: circumstances of the forward pass.
@@ -49,7 +52,7 @@ class Call:
     request: GridRequest
     is_tuple: bool
     leaves: int
-    parameters: int
+    others: int
     recomputation: Recomputation
     stats: Stats = attribute(default_factory=Stats)
     grid: Grid | None = None
@@ -82,6 +85,8 @@ def record(
         IncompatibleError: a tensor would get no gradient, or a wrong one.
     """
     times = checked_times(ts)
+    if isinstance(inputs, Tensor):
+        raise IncompatibleError("`inputs` is a tensor; it must be a tuple of the tensors that the field uses.")
     leaves = y0 if isinstance(y0, tuple) else (y0,)
     parameters = parameters_of(field)
     owned = {id(parameter) for parameter in parameters}
@@ -89,9 +94,12 @@ def record(
     if not torch.is_grad_enabled():
         return solver.solve(field, y0, times, request, inputs)
     if not any(tensor.requires_grad for tensor in (*leaves, *parameters, *inputs)):
+        circumstances = Recomputation(modules_of(field), leaves[0].device)
+        before = circumstances.mark()
         refuse_unreachable(field, times[0], y0, method.name)
+        circumstances.restore(before)
         return solver.solve(field, y0, times, request, inputs)
-    refuse_hidden_dependence(inputs, parameters, method.name)
+    refuse_hidden_dependence((*parameters, *inputs), field, method.name)
     call = Call(
         method=method,
         solver=solver,
@@ -100,11 +108,43 @@ def record(
         request=request,
         is_tuple=isinstance(y0, tuple),
         leaves=len(leaves),
-        parameters=len(parameters),
+        others=len(parameters) + len(inputs),
         recomputation=Recomputation(modules_of(field), leaves[0].device),
     )
     outputs = function.apply(call, *leaves, *parameters, *inputs)
     return Solution(ys=call.state(outputs), grid=call.grid, stats=call.stats)
+
+
+def differentiated_once(backward: Callable[..., tuple[Tensor | None, ...]]) -> Callable[..., tuple[Tensor | None, ...]]:
+    """A backward that records no graph. Whoever differentiates the gradients again is told so in an IncompatibleError."""
+
+    @functools.wraps(backward)
+    def once(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        with torch.no_grad():
+            gradients = backward(ctx, *cotangents)
+        if not torch.is_grad_enabled():
+            return gradients
+        finals = [gradient for gradient in gradients if gradient is not None]
+        given = [tensor for tensor in (*ctx.saved_tensors, *cotangents) if tensor is not None and tensor.requires_grad]
+        finals = iter(_Final.apply(ctx.call.method.name, len(finals), *finals, *given))
+        return tuple(None if gradient is None else next(finals) for gradient in gradients)
+
+    return once
+
+
+class _Final(torch.autograd.Function):
+    """Gradients that depend on the tensors after them, in a way that cannot be differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, name: str, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        ctx.name = name
+        return tuple(tensor.detach() for tensor in tensors[:count])
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[None, ...]:
+        raise IncompatibleError(
+            f"Gradient method {ctx.name!r} gives no gradients of gradients. Use one that records every step."
+        )
 
 
 class Totals:

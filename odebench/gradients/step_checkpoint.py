@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from odebench.contract import Field, GradientMethod, GridRequest, Solution, Solver, State, Step, modules_of
-from odebench.gradients.recorded_call import Call, Totals, record
+from odebench.gradients.recorded_call import Call, Totals, differentiated_once, record
 from odebench.numerics import OneStepSolver
 from odebench.numerics.march import ANNOUNCED_STEPS, March, announce, march, place_outputs, wants_rows
 from odebench.numerics.march_rows import in_rows, lies_inside, place_row_outputs, row_output
@@ -63,7 +62,7 @@ class _Checkpoint(NamedTuple):
 
     t: Any
     dt: Any
-    y: Tensor
+    y: Tensor | None
     carry: Tensor | None
     mark: Mark | None
 
@@ -96,43 +95,49 @@ class _StepCheckpoint(torch.autograd.Function):
         before = call.recomputation.mark()
         key = modules_of(call.field)[:1]
         restless = bool(key) and key[0] in _restless
-        result, packing, timed, ctx.checkpoints = _solve(call, tensors, restless)
+        result, packing, timed, checkpoints = _solve(call, tensors, restless)
         if not restless and not before.same_as(call.recomputation.mark()):
             call.recomputation.restore(before)
-            result, packing, timed, ctx.checkpoints = _solve(call, tensors, True)
+            result, packing, timed, checkpoints = _solve(call, tensors, True)
             _restless.update(key)
-        ctx.start = before if ctx.checkpoints[0].mark is not None else None
+        ctx.start = before if checkpoints[0].mark is not None else None
         call.grid = result.grid
         call.stats.accepted, call.stats.rejected = result.grid.steps, result.rejected
         call.stats.evaluations_forward = timed.evaluations
         ctx.call, ctx.packing = call, packing
-        ctx.save_for_backward(*tensors)
+        # Saved through autograd, the checkpoints go as soon as the backward pass has run, even if the solution is kept.
+        ctx.steps = [checkpoint._replace(y=None, carry=None) for checkpoint in checkpoints]
+        ctx.carries = checkpoints[0].carry is not None
+        kept = [tensor for c in checkpoints for tensor in ((c.y, c.carry) if ctx.carries else (c.y,))]
+        ctx.save_for_backward(*tensors, *kept)
         ys = packing.unpack_outputs(torch.stack(result.ys))
         return ys if isinstance(ys, tuple) else (ys,)
 
     @staticmethod
-    @once_differentiable
+    @differentiated_once
     def backward(ctx, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
         call: Call = ctx.call
-        saved = ctx.saved_tensors
+        count = call.leaves + call.others
+        saved, kept = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
         y0, others = saved[: call.leaves], saved[call.leaves :]
+        width = 1 + ctx.carries
         given = tuple(
             y.new_zeros(len(call.ts), *y.shape) if g is None else g for g, y in zip(cotangents, y0, strict=True)
         )
         arriving = ctx.packing.pack_outputs(call.state(given))
-        steps: list[_Checkpoint] = ctx.checkpoints
-        timed = TimedField(ctx.packing.field(call.field), steps[0].y)
+        steps: list[_Checkpoint] = ctx.steps
+        timed = TimedField(ctx.packing.field(call.field), kept[0])
         by_row = wants_rows(call.grid)
         outputs = place_row_outputs(call.ts, call.grid) if by_row else place_outputs(call.ts, call.grid)
         totals = Totals(len(others))
         adjoint, carried = None, None
         for n in reversed(range(len(steps))):
-            t, dt, y, carry, mark = steps[n]
+            t, dt, _, _, mark = steps[n]
             if not by_row and (n % ANNOUNCED_STEPS == ANNOUNCED_STEPS - 1 or n == len(steps) - 1):
                 first = n - n % ANNOUNCED_STEPS
                 announce(call.solver, timed, [s.t for s in steps[first : n + 1]], [s.dt for s in steps[first : n + 1]])
             here = outputs.get(n, ())
-            starts = call.fresh((y,) if carry is None else (y, carry))
+            starts = call.fresh(kept[width * n : width * (n + 1)])
             with call.recomputation.replay(mark):
                 step = call.solver.step(timed, t, dt, *starts, dense=any(lies_inside(*place[1:]) for place in here))
                 ends, weights = [], []
@@ -147,17 +152,17 @@ class _StepCheckpoint(torch.autograd.Function):
                         weights.append(arriving[index])
                 ends += [step.y1] if adjoint is not None else []
                 weights += [adjoint] if adjoint is not None else []
-                if carried is not None:
+                if carried is not None and step.carry.requires_grad:
                     ends.append(step.carry)
                     weights.append(carried)
                 if not call.checked:
                     refuse_undeclared(call.field, ends, starts, others, call.method.name)
                     call.checked = True
                 adjoint, *rest = torch.autograd.grad(ends, (*starts, *others), weights, allow_unused=True)
-            carried = rest.pop(0) if carry is not None else None
+            carried = rest.pop(0) if ctx.carries else None
             totals.add(rest)
         if carried is not None:
-            start = call.fresh((steps[0].y,))
+            start = call.fresh(kept[:1])
             with call.recomputation.replay(ctx.start):
                 first_carry = call.solver.first_carry(timed, steps[0].t, *start)
                 if first_carry.requires_grad:

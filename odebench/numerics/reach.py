@@ -11,6 +11,7 @@ from torch import Tensor
 
 from odebench.contract import Field, State
 from odebench.errors import IncompatibleError
+from odebench.numerics.timed_field import time_dtype
 
 
 def leaves_of(outputs: Iterable[Tensor], stops: Sequence[Tensor] = ()) -> dict[int, Tensor]:
@@ -61,26 +62,38 @@ def refuse_undeclared(
         )
 
 
-def refuse_hidden_dependence(inputs: Sequence[Tensor], parameters: Sequence[Tensor], method: str) -> None:
-    """Raise where an input was itself computed from a parameter of the field: its gradient would be counted twice.
+def refuse_hidden_dependence(declared: Sequence[Tensor], field: Field, method: str) -> None:
+    """Raise where a parameter or an input was itself computed from another one: its gradient would be counted twice.
 
     Raises:
-        IncompatibleError: with what to do.
+        IncompatibleError: naming it, with what to do.
     """
-    upstream = leaves_of([tensor for tensor in inputs if tensor.grad_fn is not None])
-    if any(id(parameter) in upstream for parameter in parameters):
-        raise IncompatibleError(
-            f"An input was computed from a parameter that the field also owns. Gradient method {method!r} would count that "
-            "parameter twice. Keep what computes the input out of the field's module, or compute it inside the field."
-        )
+    leaves = {id(tensor): tensor for tensor in declared if tensor.grad_fn is None}
+    results = {(tensor.grad_fn, tensor.output_nr): tensor for tensor in declared if tensor.grad_fn is not None}
+    edges = [edge for node, _ in results for edge in node.next_functions]
+    seen = set(edges)
+    while edges:
+        node, number = edges.pop()
+        if node is None:
+            continue
+        found = leaves.get(id(node.variable)) if hasattr(node, "variable") else results.get((node, number))
+        if found is not None:
+            raise IncompatibleError(
+                f"An input was computed from {_name_of(found, field)}, which is an input or a parameter of the field itself. "
+                f"Gradient method {method!r} would count it twice. Compute the input inside the field, or keep what it is "
+                "computed from out of the field and of inputs=(…,)."
+            )
+        for edge in node.next_functions:
+            if edge not in seen:
+                seen.add(edge)
+                edges.append(edge)
 
 
 def refuse_unreachable(field: Field, t: float, y: State, method: str) -> None:
     """Raise where nothing declared requires a gradient, and yet the field depends on something that does."""
     with torch.enable_grad():
         leaves = y if isinstance(y, tuple) else (y,)
-        time = torch.full((), t, dtype=leaves[0].real.dtype if leaves[0].is_complex() else leaves[0].dtype)
-        value = field(time.to(leaves[0].device), y)
+        value = field(torch.full((), t, dtype=time_dtype(leaves[0].dtype), device=leaves[0].device), y)
     refuse_undeclared(field, value if isinstance(value, tuple) else (value,), (), (), method)
 
 
@@ -99,6 +112,8 @@ def _named(field: object) -> Iterable[tuple[str, object]]:
         yield from variables.nonlocals.items()
         yield from variables.globals.items()
     elif hasattr(field, "__dict__"):
+        if hasattr(field, "named_parameters"):
+            yield from field.named_parameters()
         yield from vars(field).items()
         if inspect.ismethod(getattr(type(field), "forward", None)) or hasattr(type(field), "forward"):
             yield from inspect.getclosurevars(type(field).forward).globals.items()
