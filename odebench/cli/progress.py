@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Self
 from odebench.cli.output import cell_words, console, count, duration
 
 if TYPE_CHECKING:
-    from odebench.plan.cell import Cell
     from odebench.run.events import Event, Progress
 
 #: Seconds between two lines where there is no terminal.
@@ -25,9 +24,12 @@ class ProgressBar:
         self._console = console(stderr=True)
         self._live = self._console.is_terminal
         columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
-        self._bar = Progress(*columns, TextColumn("{task.fields[now]}"), console=self._console, transient=True)
+        columns += (TextColumn("{task.fields[now]}"),)
+        # Drawn at events only: a thread that draws ten times a second would run beside what is timed.
+        self._bar = Progress(*columns, console=self._console, transient=True, auto_refresh=False)
         self._task = self._bar.add_task("", total=None, left="", now="")
-        self._last_line = 0.0
+        self._now = ""
+        self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
         if self._live:
@@ -41,7 +43,7 @@ class ProgressBar:
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
-        from odebench.run.events import RunStarted
+        from odebench.run.events import PartStarted, RunStarted
 
         if isinstance(event, RunStarted):
             said = [count(event.cells, "cell")]
@@ -49,18 +51,16 @@ class ProgressBar:
             said += [f"{event.settled} not to be run"] if event.settled else []
             said.append(f"{count(event.progress.total, 'part')} to measure")
             self._console.print(", ".join(said))
-            self._show(event.progress, "")
-        else:
-            self._show(event.progress, _now(event.part, event.cell))
+        elif isinstance(event, PartStarted):
+            self._now = f"{event.part} of {cell_words(event.cell)}"
+        self._show(event.progress)
 
-    def _show(self, progress: Progress, now: str) -> None:
+    def _show(self, progress: Progress) -> None:
         left = f"{duration(progress.remaining_s)} left" if progress.done < progress.total else ""
         if self._live:
-            self._bar.update(self._task, completed=progress.done, total=progress.total, left=left, now=now)
-        elif now and time.monotonic() - self._last_line > _EVERY_S:
+            self._bar.update(
+                self._task, completed=progress.done, total=progress.total, left=left, now=self._now, refresh=True
+            )
+        elif time.monotonic() - self._last_line > _EVERY_S:
             self._last_line = time.monotonic()
-            self._console.print(f"{progress.done}/{progress.total} parts, {left}; {now}")
-
-
-def _now(part: str, cell: Cell) -> str:
-    return f"{part} of {cell_words(cell)}"
+            self._console.print(", ".join(filter(None, (f"{progress.done}/{progress.total} parts", left, self._now))))

@@ -42,6 +42,22 @@ class RunStarted:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PartStarted:
+    """A process was asked for a part.
+
+    Attributes:
+        cell: of this cell.
+        part: "quality", "memory" or "timing".
+        round: number of the timing round; None for the others.
+    """
+
+    cell: Cell
+    part: str
+    round: int | None
+    progress: Progress
+
+
+@dataclass(frozen=True, kw_only=True)
 class PartFinished:
     """A part was measured and is stored.
 
@@ -84,4 +100,4 @@ class RunSummary:
     failures: list[tuple[Cell, Outcome, str | None]] = field(default_factory=list)
 
 
-Event = RunStarted | PartFinished
+Event = RunStarted | PartStarted | PartFinished

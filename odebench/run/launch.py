@@ -16,7 +16,7 @@ from odebench.plan.plan import Plan, PlannedCell
 from odebench.records import Machine, MissingPart, Record, ResultWriter, describe_machine, missing_parts
 from odebench.records.machine import usable_cores
 from odebench.run.devices import accelerator_names
-from odebench.run.events import Event, PartFinished, RunStarted, RunSummary
+from odebench.run.events import Event, PartFinished, PartStarted, RunStarted, RunSummary
 from odebench.run.executors import Ended, Executors
 from odebench.run.identity import Identity, identity_of
 from odebench.run.request import Request
@@ -214,6 +214,7 @@ class _Run:
                 fingerprints=(quality.model_extra or {}).get("fingerprints", {}),
             )
             self._executors.submit(request, self._budget.timeout_s)
+            self._tell_start(task, "timing", number)
             (ended,) = self._executors.wait()
             task.missing = [part for part in task.missing if part.round != number]
             # A round that died before it could say which one it was is still that round.
@@ -261,6 +262,10 @@ class _Run:
     def _submit(self, running: dict[int, tuple[_Task, Ended | None]], task: _Task, part: str) -> None:
         number = self._executors.submit(self._request(task, part), self._budget.timeout_s)
         running[number] = (task, None)
+        self._tell_start(task, part)
+
+    def _tell_start(self, task: _Task, part: str, number: int | None = None) -> None:
+        self._on_event(PartStarted(cell=task.cell, part=part, round=number, progress=self._meter.progress()))
 
     def _next(self, waiting: deque[_Task]) -> _Task | None:
         """The next cell that may start; one that needs a cell which failed is settled as blocked, one whose needs are still at
