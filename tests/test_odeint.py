@@ -243,6 +243,14 @@ def test_slivers_of_a_step_size_are_taken_as_they_fall(step_size, dtype, end):
     assert zero_length in (0, 2)
 
 
+@pytest.mark.parametrize(("end", "step_size"), [(0.9, 0.06), (9.3, 0.3)])
+def test_torchdiffeq_rounds_after_it_has_added_one(end, step_size):
+    """The division leaves a rounding above a whole number, which the one that is added swallows: there is no sliver."""
+    t = torch.tensor([0.0, end], dtype=torch.float64)
+    _, _, ours, theirs = both(t, method="midpoint", options={"step_size": step_size})
+    assert len(ours.times) == len(theirs.times)
+
+
 def test_one_time_gives_the_initial_state():
     t = torch.tensor([0.7], dtype=torch.float64)
     got, expected, _, _ = both(t)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from odebench.contract import Grid, Tolerance
-from odebench.numerics.march import March, diverged
+from odebench.numerics.march import March, Visit, diverged
 from odebench.numerics.timed_field import TimedField
-
-if TYPE_CHECKING:
-    from odebench.numerics.march import Visit
 
 
 def march_as_odeint(
