@@ -52,9 +52,6 @@ class Tolerance:
         integral: exponent of the current error in the controller is `integral`/k, k the order of the local error.
         proportional: exponent of the previous error is `proportional`/k; 0 gives a purely integral controller.
         norm_elements: only the first so many elements of the (packed) state count in the norm; None counts all.
-        shrink_when_accepted: whether the step after an accepted one may be shorter.
-        rest_after_rejection: whether the step after a rejected and repeated one may not be longer.
-        overshoot: let the last step pass the end, and interpolate there, instead of shortening it.
     """
 
     rtol: float
@@ -69,9 +66,6 @@ class Tolerance:
     integral: float = 0.85
     proportional: float = 0.2
     norm_elements: int | None = None
-    shrink_when_accepted: bool = True
-    rest_after_rejection: bool = True
-    overshoot: bool = False
 
     def __post_init__(self) -> None:
         for name in ("rtol", "atol"):

@@ -138,7 +138,7 @@ def march_adaptively(
             raise diverged(f"{tolerance.max_steps} steps were not enough", solver, t, ts, starts, lengths)
         target = end if interpolates else ts[pending]
         # Reach for the target already from a little further away, lest a sliver of a step be left.
-        last = not tolerance.overshoot and direction * (t + dt * (1.0 + 1e-9) - target) >= 0.0
+        last = direction * (t + dt * (1.0 + 1e-9) - target) >= 0.0
         if last:
             planned, dt = dt, target - t
         elif abs(dt) < smallest:

@@ -129,11 +129,11 @@ def march_rows_adaptively(
             pending = torch.where(hit, index + 1, pending)
         grown = tolerance.safety * error.clamp_min(1e-30) ** (-tolerance.integral / k)
         grown = grown * previous ** (tolerance.proportional / k)
-        grown = grown.clamp(tolerance.min_factor if tolerance.shrink_when_accepted else 1.0, tolerance.max_factor)
+        grown = grown.clamp(tolerance.min_factor, tolerance.max_factor)
         grown = torch.where(resting, grown.clamp(max=1.0), grown)
         shrunk = (tolerance.safety * error ** (-1.0 / k)).nan_to_num(nan=0.0).clamp(tolerance.min_factor, 1.0)
         previous = torch.where(accepted, error.clamp_min(1e-4), previous)
-        resting = torch.where(active, refused & tolerance.rest_after_rejection, resting)
+        resting = torch.where(active, refused, resting)
         y = rows.choose(accepted, step.y1, y)
         carry = None if step.carry is None or carry is None else rows.choose(accepted, step.carry, carry)
         # A step cut short to meet a time says nothing against the length that was planned.

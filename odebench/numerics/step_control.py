@@ -75,14 +75,13 @@ class StepControl:
             if tolerance.proportional:
                 factor *= self.previous ** (tolerance.proportional / self.k)
         ceiling = 1.0 if self.rejected_last else tolerance.max_factor
-        floor = tolerance.min_factor if tolerance.shrink_when_accepted else 1.0
         self.previous = max(error, 1e-4)
         self.rejected_last = False
-        return min(ceiling, max(floor, factor))
+        return min(ceiling, max(tolerance.min_factor, factor))
 
     def rejected(self, error: float) -> float:
         """The factor on the step that is tried instead of a rejected one; `error` may be infinite or NaN."""
-        self.rejected_last = self.tolerance.rest_after_rejection
+        self.rejected_last = True
         if not math.isfinite(error):
             return self.tolerance.min_factor
         return min(1.0, max(self.tolerance.min_factor, self.tolerance.safety * error ** (-1.0 / self.k)))
