@@ -46,7 +46,7 @@ class Arenstorf(Model):
 
     State `(batch, 4)`: x, y, x', y'. Jacobi's constant is conserved. Row 0 is the orbit of the literature, which returns
     to its start after the period 17.0652165601579625588917206249; the other rows have a velocity changed by about 1e-4,
-    and their orbits do not close. Perturbations of the start grow by about 1e4 over a period, so few digits survive in float32.
+    and their orbits do not close. Span: [0, that period]. Perturbations of the start grow by about 1e4 over a period, so few digits survive in float32.
 
     Source: R. F. Arenstorf, "Periodic solutions of the restricted three body problem representing analytic continuations of
     Keplerian elliptic motions", American Journal of Mathematics 85, 1963; constants of E. Hairer, S. P. Nørsett,

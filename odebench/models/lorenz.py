@@ -30,8 +30,8 @@ class LorenzField(nn.Module):
 class Lorenz(Model):
     """x' = σ (y - x), y' = x (ρ - z) - y, z' = x y - β z: chaos.
 
-    Errors grow like exp(0.9 t), so gradients over long spans mean little; the default span [0, 2] keeps them tame.
-    State `(batch, 3)`; row 0 starts from (-8, 8, 27), which lies near the attractor, the others within some 5 % of it.
+    Errors grow like exp(0.9 t), so gradients over long spans mean little. Span: [0, 2], short enough to keep them
+    tame. State `(batch, 3)`; row 0 starts from (-8, 8, 27), which lies near the attractor, the others within some 5 % of it.
 
     Source: E. N. Lorenz, "Deterministic nonperiodic flow", Journal of the Atmospheric Sciences 20, 1963,
     doi:10.1175/1520-0469(1963)020<0130:DNF>2.0.CO;2; initial state of E. Hairer, S. P. Nørsett, G. Wanner, "Solving
