@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from odebench.contract import Answer, State
 from odebench.run.answers import grid_bytes
@@ -53,22 +54,24 @@ def measure(request: Request, bench: Bench, folder: Path) -> dict[str, Any]:
 
 def memory_use(bench: Bench) -> MemoryUse:
     """Memory of one forward and backward pass of the cell's task."""
-    forward, backward = passes(bench)
+    y0 = bench.start(0)
+    forward, backward = passes(bench, y0)
     collecting = gc.isenabled()
     gc.collect()
     gc.disable()  # What only the collector can free is alive until then, at a moment that nobody can foretell.
     try:
-        use = _by_allocator if bench.device.type == "cuda" else _by_tracker
-        return use(bench, forward, backward)
+        if bench.device.type == "cuda":
+            return _by_allocator(bench, forward, backward)
+        leaves = y0 if isinstance(y0, tuple) else (y0,)
+        return _by_tracker([*leaves, *bench.parameters, *bench.problem.field.buffers()], forward, backward)
     finally:
         if collecting:
             gc.enable()
 
 
-def passes(bench: Bench) -> tuple[Callable[[], Answer], Callable[[Answer], None]]:
-    """The cell's forward and backward pass, with nothing between them and the plugin that counts or watches."""
+def passes(bench: Bench, y0: State) -> tuple[Callable[[], Answer], Callable[[Answer], None]]:
+    """The cell's forward and backward pass from `y0`, with nothing between them and the plugin that counts or watches."""
     setting = bench.setting(opaque(bench.problem.field))
-    y0: State = bench.start(0)
     bench.forget_gradients()
     torch.manual_seed(bench.cell.seed)
 
@@ -83,8 +86,8 @@ def passes(bench: Bench) -> tuple[Callable[[], Answer], Callable[[Answer], None]
     return forward, backward
 
 
-def _by_tracker(bench: Bench, forward: Callable[[], Answer], backward: Callable[[Answer], None]) -> MemoryUse:
-    with StorageTracker() as tracker:
+def _by_tracker(existing: list[Tensor], forward: Callable[[], Answer], backward: Callable[[Answer], None]) -> MemoryUse:
+    with StorageTracker(existing) as tracker:
         answer = forward()
         after_forward = tracker.live_bytes
         backward(answer)

@@ -57,9 +57,9 @@ class _Examiner:
     def examine(self, folder: Path) -> dict[str, Fingerprint]:
         """Everything in order; raises at the first broken rule."""
         bench = self._bench
-        self._answer, self._counter = self._solve(bench.start(0))
-        save_answer(self._answer, folder)
-        prints = {"0": fingerprint_of(self._answer.states)}
+        answer, _ = self._solve(bench.start(0))
+        save_answer(answer, folder)
+        prints = {"0": fingerprint_of(answer.states)}
         for index in CHECKED:
             answer, counter = self._solve(bench.start(index))
             self._check_evaluations(counter, "from another initial state")
@@ -111,6 +111,8 @@ class _Examiner:
                 self._check_rules(audit, before, untouched, y0)
             raise
         self._check_rules(audit, before, untouched, y0)
+        if first:
+            self._answer = answer  # Its steps are worth keeping, whatever its values are.
         check_tensors(answer, bench.device, bench.leaves[0].dtype)
         check_shapes(answer.states, bench.leaves)
         return answer, counter

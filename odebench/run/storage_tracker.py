@@ -10,27 +10,27 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-#: Operations that hand out a tensor made outside the dispatcher, as `torch.tensor(…)` does: theirs is new, though it comes in.
-_BIRTHS = {torch.ops.aten.lift_fresh.default, torch.ops.aten.lift.default}
-
 
 class StorageTracker(TorchDispatchMode):
-    """While active, counts the bytes of each storage that an operation brings into the world, until it is freed.
+    """While active, counts the bytes of each storage that an operation makes or meets, until it is freed.
 
-    A storage that is first seen as an argument existed before, and does not count. Operators' own workspaces are not seen, nor
-    what other threads do.
+    What is met and was not made under the tracker counts too: tensors that are made past the dispatcher (a generator's state, an array
+    of numpy), and what a plugin keeps from earlier. Operators' own workspaces are not seen, nor what other threads do.
+
+    Args:
+        existing: tensors that do not count, but for what they grow by: inputs and parameters.
 
     Attributes:
         live_bytes: of all counted storages that are alive.
         peak_bytes: the most that was alive at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, existing: Iterable[Tensor] = ()) -> None:
         super().__init__()
         self.live_bytes = 0
         self.peak_bytes = 0
         self._counted: dict[int, int] = {}
-        self._before: dict[int, int] = {}
+        self._before = {tensor.untyped_storage()._cdata: tensor.untyped_storage().nbytes() for tensor in existing}
         self._references: dict[int, weakref.ref[Any]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -38,37 +38,35 @@ class StorageTracker(TorchDispatchMode):
         _gather(args, given)
         if kwargs:
             _gather(kwargs.values(), given)
-        if func not in _BIRTHS:
-            for tensor in given:
-                self._see(tensor, new=False)
+        for tensor in given:
+            self._see(tensor)
         result = func(*args, **kwargs) if kwargs else func(*args)
         if isinstance(result, Tensor):
-            self._see(result, new=True)
+            self._see(result)
         elif result is not None:
             made: list[Tensor] = []
             _gather(result if isinstance(result, list | tuple) else (result,), made)
             for tensor in made:
-                self._see(tensor, new=True)
+                self._see(tensor)
         if "resize" in func.name():
             for tensor in given:
-                self._see(tensor, new=False)
+                self._see(tensor)
         return result
 
     def bytes_of(self, tensors: Iterable[Tensor]) -> int:
         """Counted bytes that these tensors keep alive, each storage once."""
         return sum(self._counted.get(key, 0) for key in {tensor.untyped_storage()._cdata for tensor in tensors})
 
-    def _see(self, tensor: Tensor, *, new: bool) -> None:
+    def _see(self, tensor: Tensor) -> None:
         if tensor.layout is not torch.strided:
             return
         storage = tensor.untyped_storage()
-        key, size = storage._cdata, storage.nbytes()
+        key = storage._cdata
         if key not in self._references:
             # Torch keeps the Python object of a storage as long as the storage itself, so this tells its end.
             self._references[key] = weakref.ref(storage, lambda _, key=key: self._end(key))
-            self._before[key] = 0 if new else size
             self._counted[key] = 0
-        counted = size - self._before[key]  # Of a storage that was there before, what it grows by counts.
+        counted = storage.nbytes() - self._before.get(key, 0)
         if counted != self._counted[key]:
             self.live_bytes += counted - self._counted[key]
             self._counted[key] = counted
@@ -76,7 +74,8 @@ class StorageTracker(TorchDispatchMode):
 
     def _end(self, key: int) -> None:
         self.live_bytes -= self._counted.pop(key)
-        del self._references[key], self._before[key]
+        self._before.pop(key, None)
+        del self._references[key]
 
 
 def _gather(values: Iterable[Any], found: list[Tensor]) -> None:
