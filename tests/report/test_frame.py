@@ -160,7 +160,7 @@ def test_fewer_than_three_processes_are_indicative():
 
 
 def test_invalid_rounds_are_left_out_while_there_are_valid_ones():
-    row = one_row(timed([([1.0, 1.0], True), ([100.0], False)]))
+    row = one_row(timed([([1.0, 1.0], True), ([100.0, 100.0, 100.0], False)]))
     assert row["time_forward_s"] == 1.0
     assert row["timing_valid"]
 

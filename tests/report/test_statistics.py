@@ -43,6 +43,11 @@ def test_processes_of_different_sizes_and_no_samples_at_all():
     assert interval([[], []]) is None
 
 
+def test_samples_are_resampled_within_their_processes():
+    found = interval([[1.0, 2.0, 3.0, 4.0, 5.0]] * 5)
+    assert 1.0 < found.low < 3.0 < found.high < 5.0
+
+
 def test_an_outlier_is_counted_and_not_dropped():
     found = interval([[1.0, 1.01, 1.02, 0.99, 50.0]])
     assert (found.outliers, found.samples) == (1, 5)
