@@ -243,7 +243,8 @@ def _exact_gradient(problem: Problem) -> dict[str, Tensor]:
     with torch.enable_grad():
         y0 = leaves if isinstance(problem.y0, tuple) else leaves[0]
         loss = problem.loss(_exact_outputs(replace(problem, y0=y0), problem.gradient_ts, graph=True))
-        found = torch.autograd.grad(loss, (*leaves, *parameters), allow_unused=True)
+        inputs = (*leaves, *parameters)
+        found = torch.autograd.grad(loss, inputs, allow_unused=True) if loss.requires_grad else (None,)
     if any(gradient is None for gradient in found):
         raise NotKnownError("The closed form is not a function of all parameters of the field.")
     named = {"grad_y0": torch.cat([g.reshape(-1) for g in found[: len(leaves)]])}

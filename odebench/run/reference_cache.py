@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import inspect
+import io
 import json
 import os
 import sys
@@ -175,7 +176,8 @@ def _write(path: Path, key: str, found: Reference | str) -> None:
 
 def _read(path: Path, key: str) -> Reference | str | None:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # From memory: where a file is torn, NumPy leaves the handle that it opened to the garbage collector.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         if str(arrays.pop("key")) != key:
             return None
