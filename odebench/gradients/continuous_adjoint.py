@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -13,6 +14,9 @@ from odebench.contract import Field, GradientMethod, Grid, GridRequest, Solution
 from odebench.errors import IncompatibleError
 from odebench.gradients.recorded_call import Call, differentiated_once, record
 from odebench.numerics.reach import refuse_undeclared
+
+PIECE = 64
+"""Steps of a grid that are walked backward in one solve."""
 
 
 class ContinuousAdjoint(GradientMethod):
@@ -68,21 +72,34 @@ class ContinuousAdjoint(GradientMethod):
             )
         return record(_Adjoint, self, solver, field, y0, ts, grid, inputs)
 
-    def request_back(self, call: Call, start: float, end: float, counted: int) -> GridRequest:
-        """How time is divided on the way back from `start` to `end`; `counted` elements of the state are y and a."""
+    def way_back(
+        self, call: Call, start: float, end: float, counted: int
+    ) -> Iterator[tuple[tuple[float, float], GridRequest]]:
+        """The spans from `start` back to `end`, and how time is divided in each; `counted` elements of the state are y and a.
+
+        A grid is walked in pieces, so that the reversed copy of it takes no memory that grows with the steps.
+        """
         request = call.request
-        if isinstance(request, Tolerance):
-            return replace(
-                request,
-                rtol=request.rtol if self.rtol is None else self.rtol,
-                atol=request.atol if self.atol is None else self.atol,
-                norm_elements=counted if self.norm == "seminorm" else None,
+        if call.grid is not None and not isinstance(request, Tolerance):
+            points = _points_between(call.grid, start, end)
+            piece = len(points) if call.solver.carry_is == "state" else PIECE
+            for first in range(0, len(points) - 1, piece):
+                part = points[first : first + piece + 1]
+                yield (part[0], part[-1]), _grid_through(part)
+        elif isinstance(request, Tolerance):
+            yield (
+                (start, end),
+                replace(
+                    request,
+                    rtol=request.rtol if self.rtol is None else self.rtol,
+                    atol=request.atol if self.atol is None else self.atol,
+                    norm_elements=counted if self.norm == "seminorm" else None,
+                ),
             )
-        if call.grid is not None:
-            return _reversed_part(call.grid, start, end)
-        if request.steps is not None:  # a library that does not tell its steps: the same length, then
-            return StepSize(step_size=abs(call.ts[-1] - call.ts[0]) / request.steps)
-        return request
+        elif request.steps is not None:  # a library that does not tell its steps: the same length, then
+            yield (start, end), StepSize(step_size=abs(call.ts[-1] - call.ts[0]) / request.steps)
+        else:
+            yield (start, end), request
 
 
 class _Adjoint(torch.autograd.Function):
@@ -121,14 +138,13 @@ class _Adjoint(torch.autograd.Function):
         counted = 2 * sum(y[0].numel() for y in ys)
         now = call.recomputation.mark()
         for i in range(len(call.ts) - 1, 0, -1):
-            span = [call.ts[i], call.ts[i - 1]]
-            z1 = (*(y[i] for y in ys), *adjoint, *totals)
-            request = call.method.request_back(call, *span, counted)
-            solution = call.solver.solve(augmented, z1, span, request)
-            z0 = [z[-1] for z in solution.ys]
-            adjoint = [a + g[i - 1] for a, g in zip(z0[call.leaves : 2 * call.leaves], given, strict=True)]
-            totals = z0[2 * call.leaves :]
-            call.stats.evaluations_backward += solution.stats.evaluations_forward
+            z = (*(y[i] for y in ys), *adjoint, *totals)
+            for span, request in call.method.way_back(call, call.ts[i], call.ts[i - 1], counted):
+                solution = call.solver.solve(augmented, z, span, request)
+                z = tuple(leaf[-1] for leaf in solution.ys)
+                call.stats.evaluations_backward += solution.stats.evaluations_forward
+            adjoint = [a + g[i - 1] for a, g in zip(z[call.leaves : 2 * call.leaves], given, strict=True)]
+            totals = z[2 * call.leaves :]
         call.recomputation.restore(now)
         return None, *adjoint, *totals
 
@@ -158,11 +174,18 @@ def _augmented(call: Call, others: Sequence[Tensor]) -> Field:
     return augmented
 
 
-def _reversed_part(grid: Grid, start: float, end: float) -> Grid:
-    """The part of `grid` between `end` and `start`, walked from `start` to `end`."""
+def _points_between(grid: Grid, start: float, end: float) -> list[float]:
+    """`start`, the points of `grid` between, and `end`, in the order of that walk."""
     low, high = min(start, end), max(start, end)
     slack = 1e-9 * float(grid.dt.abs().max())
-    points = [t for t in grid.t.tolist() if low + slack < t < high - slack]
-    points = [start, *sorted(points, reverse=start > end)]
-    lengths = [after - before for before, after in zip(points, [*points[1:], end], strict=True)]
-    return Grid(t=torch.tensor(points, dtype=torch.float64), dt=torch.tensor(lengths, dtype=torch.float64), end=end)
+    between = [t for t in grid.t.tolist() if low + slack < t < high - slack]
+    return [start, *sorted(between, reverse=start > end), end]
+
+
+def _grid_through(points: Sequence[float]) -> Grid:
+    lengths = [after - before for before, after in itertools.pairwise(points)]
+    return Grid(
+        t=torch.tensor(points[:-1], dtype=torch.float64),
+        dt=torch.tensor(lengths, dtype=torch.float64),
+        end=points[-1],
+    )

@@ -199,8 +199,19 @@ DOCUMENTED: tuple[Column, ...] = (
     _text("plugin_versions", "versions", "Versions of torch and of the plugins that took part.", Part.RECORD),
 )
 
-# Statistics of the timed samples, and why figures are missing; they follow the documented columns.
+# What helps to judge the documented columns, statistics of the timed samples, and why figures are missing; they come after.
 DERIVED: tuple[Column, ...] = (
+    _error(
+        "grad_rounding",
+        "what rounding does to the gradient, same grid",
+        "Relative change of that exact gradient when the initial state changes by one unit in its last place: an error of "
+        "this size is rounding, amplified by the grid.",
+    ),
+    _bytes(
+        "memory_grid_bytes",
+        "memory of the grid",
+        "Bytes of the accepted steps that the solve returns, within the peak.",
+    ),
     *(
         _seconds(f"time_{which}_{end}_s", f"{words}, {end} end", f"{end.capitalize()} end of the 95 % interval: {how}")
         for which, words in (("forward", "time, forward"), ("backward", "time, backward"), ("total", "time"))

@@ -108,9 +108,12 @@ def _summary(model: str, gradient: str, rows: pd.DataFrame, ratios: pd.Series, r
     offered = rows[rows["outcome"] != UNSUPPORTED]
     judged = drawn(rows, "grad_error_discrete")
     allowed = [
-        to_rounding(dtype, (forward or 0) + (backward or 0))
-        for dtype, forward, backward in zip(
-            judged["dtype"], judged["nfe_forward"].fillna(0), judged["nfe_backward"].fillna(0), strict=True
+        to_rounding(dtype, evaluations, amplified)
+        for dtype, evaluations, amplified in zip(
+            judged["dtype"],
+            judged["nfe_forward"].fillna(0) + judged["nfe_backward"].fillna(0),
+            judged["grad_rounding"].fillna(0.0),
+            strict=True,
         )
     ]
     sizes = bytes_per_step(rows)["bytes_per_step"]

@@ -66,9 +66,12 @@ def eps(dtype: str) -> float:
     return _EPS.get(dtype, _EPS["float64"])
 
 
-def to_rounding(dtype: str, evaluations: float) -> float:
-    """The largest relative difference that counts as equal: 100 eps(dtype) times the root of the evaluations."""
-    return 100.0 * eps(dtype) * max(float(evaluations), 1.0) ** 0.5
+def to_rounding(dtype: str, evaluations: float, amplified: float = 0.0) -> float:
+    """The largest relative difference that counts as equal: 100 units times the root of the evaluations.
+
+    The unit is eps(dtype), or what the problem itself makes of one such unit, `amplified`, where that is more.
+    """
+    return 100.0 * max(eps(dtype), float(amplified)) * max(float(evaluations), 1.0) ** 0.5
 
 
 def interval(processes: Sequence[Sequence[float]], *, seed: int = 0) -> Interval | None:

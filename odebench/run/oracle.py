@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from odebench.contract import Grid, Problem, Reference, Solver
+from odebench.contract import Grid, Problem, Reference, Solver, State, relative_l2
 from odebench.errors import NotKnownError
 from odebench.run.flat_problem import FlatProblem
 from odebench.run.oracle_tableau import Coefficients, coefficients_of, is_implicit, state_inside, take_step
@@ -37,14 +37,15 @@ def exact_discrete_gradient(problem: Problem, solver: Solver, grid: Grid | None)
         grid: the steps it took.
 
     Returns:
-        The gradients. Their uncertainty is 0: they are exact to rounding, and what is compared with them is measured
-        against rounding.
+        The gradients. Their uncertainty is what rounding does to them: their relative change when the initial state changes
+        by one unit in the last place of the cell's dtype. Where a coarse grid amplifies that, no method can do better.
 
     Raises:
         NotKnownError: no grid, no way to replay it, or a replay that would cost too much or is not finite.
     """
     if grid is None:
         raise NotKnownError(f"Solver {solver.name!r} does not tell its steps, so they cannot be replayed.")
+    unit = torch.finfo(_leaves(problem.y0)[0].dtype).eps
     flat = FlatProblem(problem)
     times = flat.problem.gradient_ts
     coefficients = coefficients_of(solver)
@@ -66,12 +67,28 @@ def exact_discrete_gradient(problem: Problem, solver: Solver, grid: Grid | None)
     allowed = _BUDGETS * Cost(flat).evaluations(with_vjp=True) if flat.batch else 0
     if flat.batch and grid.steps * evaluations > allowed:
         raise NotKnownError(f"A replay needs about {grid.steps * evaluations} evaluations; {allowed} are allowed.")
-    chain = Chain(grid.steps, advance, len(times))
-    found = differentiate_chain(chain, flat.y0, flat.parameters, flat.loss, segment)
-    gradients = flat.gradients(found.grad_y0, found.grad_parameters)
+
+    def gradients_from(y0: Tensor) -> dict[str, Tensor]:
+        chain = Chain(grid.steps, advance, len(times))
+        found = differentiate_chain(chain, y0, flat.parameters, flat.loss, segment)
+        return flat.gradients(found.grad_y0, found.grad_parameters)
+
+    gradients = gradients_from(flat.y0)
     if not all(torch.isfinite(value).all() for value in gradients.values()):
         raise NotKnownError("The replayed gradient is not finite.")
-    return Reference(value=gradients, uncertainty=0.0, method=method)
+    names = tuple(gradients)
+    nearby = gradients_from(flat.y0 * (1.0 + unit * _signs(flat.y0)))
+    change = relative_l2(tuple(nearby[name] for name in names), tuple(gradients[name] for name in names))
+    return Reference(value=gradients, uncertainty=change, method=method)
+
+
+def _signs(y: Tensor) -> Tensor:
+    """+1 and -1 in turn: neighbouring elements move apart."""
+    return 1.0 - 2.0 * (torch.arange(y.numel(), dtype=y.dtype, device=y.device) % 2).reshape(y.shape)
+
+
+def _leaves(state: State) -> tuple[Tensor, ...]:
+    return state if isinstance(state, tuple) else (state,)
 
 
 def _tableau_steps(coefficients: Coefficients, flat: FlatProblem, grid: Grid, times: tuple[float, ...]) -> Advance:

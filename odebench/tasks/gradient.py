@@ -64,6 +64,7 @@ class Gradient(Task):
             if got["grad_params"].numel()
             else Unknown("The field owns no parameter that requires a gradient."),
             "grad_error_discrete": _error(got, discrete, ("grad_y0", "grad_params"), trusted=False),
+            "grad_rounding": discrete if isinstance(discrete, Unknown) else discrete.uncertainty,
             "grad_cosine": _cosine(got, continuous),
         } | provenance(solution)
 
