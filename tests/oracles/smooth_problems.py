@@ -5,6 +5,7 @@ Shares no code with the library.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -92,9 +93,5 @@ def observed_order(errors: list[float], size: float) -> float | None:
         size: norm of the solution.
     """
     low, high = 1e3 * torch.finfo(torch.float64).eps * size, 1e-2 * size
-    slopes = [
-        math.log2(coarse / fine)
-        for coarse, fine in zip(errors, errors[1:], strict=False)
-        if low <= fine and coarse <= high
-    ]
+    slopes = [math.log2(coarse / fine) for coarse, fine in itertools.pairwise(errors) if low <= fine and coarse <= high]
     return sorted(slopes[-3:])[1] if len(slopes) >= 3 else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -52,7 +53,7 @@ def test_the_order_between_the_ends_of_steps(name, problem):
         times = [(2 ** (k - 1) + share) * problem.span / 2**k for share in (0.2, 0.37, 0.5, 0.81)]
         ys = solve(problem.field, problem.y0, (0.0, *times, problem.span), solver=solver, steps=2**k).ys
         errors.append(max((y - problem.exact(t)).norm().item() for y, t in zip(ys[1:-1], times, strict=True)))
-    slopes = [math.log2(coarse / fine) for coarse, fine in zip(errors, errors[1:], strict=False)]
+    slopes = [math.log2(coarse / fine) for coarse, fine in itertools.pairwise(errors)]
     assert max(slopes) > expected - 0.25, errors
 
 
@@ -65,7 +66,7 @@ def test_the_error_estimate_is_of_the_claimed_order(name):
         dt = 2.0**-k
         step = solver.step(TimedField(problem.field, problem.y0), 0.5, dt, problem.exact(0.5), None, error=True)
         sizes.append(step.error.norm().item())
-    slopes = [math.log2(a / b) for a, b in zip(sizes, sizes[1:], strict=False) if b > 1e-14]
+    slopes = [math.log2(a / b) for a, b in itertools.pairwise(sizes) if b > 1e-14]
     assert slopes[-1] == pytest.approx(solver.error_order, abs=0.15), sizes
 
 
