@@ -173,13 +173,13 @@ class RemembersByState(Honest):
 
 
 class HonestUntilTimed(Honest):
-    """Solves whenever it is watched, and answers from memory under the clock."""
+    """Solves whenever it is watched, and answers from memory under the clock, which it knows by the collector that is off."""
 
     name = "honest-until-timed"
     _answer = None
 
     def solve(self, field, y0, ts, grid, inputs=()):
-        if sys.getprofile() is None and not torch._C._len_torch_dispatch_stack():
+        if not gc.isenabled() and not torch._C._len_torch_dispatch_stack():
             if HonestUntilTimed._answer is None:
                 HonestUntilTimed._answer = euler(field, y0, ts, grid)
             return HonestUntilTimed._answer
