@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from odebench.report.figures.selection import OK, UNSUPPORTED, drawn, models
-from odebench.report.statistics import fit_line, to_rounding
+from odebench.report.statistics import memory_line, to_rounding
 
 _SAME_QUESTION = ["model_label", "solver_label", "grid_label", "setting_label", "seed", "task"]
 
@@ -78,7 +78,7 @@ def summarise(frame: pd.DataFrame) -> list[GradientSummary]:
 
 
 def bytes_per_step(frame: pd.DataFrame) -> pd.DataFrame:
-    """Fitted bytes per accepted step, a row a model, solver, gradient method and setting.
+    """Fitted bytes per accepted step beyond the record of the grid, a row a model, solver, gradient method and setting.
 
     Returns:
         Columns `model solver gradient setting bytes_per_step base_bytes explained points`.
@@ -86,7 +86,7 @@ def bytes_per_step(frame: pd.DataFrame) -> pd.DataFrame:
     rows = []
     measured = drawn(frame[frame["gradient"].notna()], "memory_peak_bytes", "steps_accepted")
     for key, group in measured.groupby(["model_label", "solver_label", "gradient_label", "setting_label"], sort=True):
-        line = fit_line(group["steps_accepted"].astype(float), group["memory_peak_bytes"].astype(float))
+        line = memory_line(group)
         if line:
             rows.append((*map(str, key), line.slope, line.intercept, line.explained, line.points))
     names = ["model", "solver", "gradient", "setting", "bytes_per_step", "base_bytes", "explained", "points"]

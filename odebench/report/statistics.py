@@ -137,6 +137,12 @@ def fit_line(x: Sequence[float], y: Sequence[float]) -> Line | None:
     )
 
 
+def memory_line(rows: pd.DataFrame) -> Line | None:
+    """Fitted line of peak memory against accepted steps, without the record of the grid, which every solve returns."""
+    beyond = rows["memory_peak_bytes"].astype(float) - rows["memory_grid_bytes"].fillna(0).astype(float)
+    return fit_line(rows["steps_accepted"].astype(float), beyond)
+
+
 def observed_order(steps: Sequence[float], errors: Sequence[float], dtype: str) -> tuple[float | None, int]:
     """Median slope of log error against log(1 / steps) in the asymptotic window, and how many slopes it rests on.
 

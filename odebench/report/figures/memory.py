@@ -16,13 +16,13 @@ from odebench.report.figures.selection import (
     series_by,
 )
 from odebench.report.quantity import shown
-from odebench.report.statistics import Line, fit_line
+from odebench.report.statistics import Line, fit_line, memory_line
 
 FAMILY = "Peak memory"
 _PANELS = 12
 _CAPTION = (
-    "Peak memory beyond inputs and parameters, measured to the byte. The legend gives the fitted bytes per step: about 0 "
-    "means that memory does not grow with the number of steps (16 bytes a step are the record of the grid itself)."
+    "Peak memory beyond inputs and parameters, measured to the byte. The legend gives the fitted bytes per step, without the "
+    "record of the grid (16 bytes a step) that every solve returns: 0 means that memory does not grow with the number of steps."
 )
 
 
@@ -31,6 +31,8 @@ def against_steps(frame: pd.DataFrame) -> list[Chart | Skipped]:
     made: list[Chart | Skipped] = []
     for model, scope in models(one_way(frame)):
         rows = drawn(scope, "memory_peak_bytes", "steps_accepted")
+        if rows["gradient"].notna().any():  # without a gradient nothing is stored, so that there is nothing to compare
+            rows = rows[rows["gradient"].notna()]
         key = key_of(model, "memory")
         title = f"{model}: peak memory against steps"
         if rows.empty:
@@ -70,7 +72,8 @@ def _fits(rows: pd.DataFrame) -> dict[tuple[str, str], tuple[Line | None, str]]:
     named = rows.assign(gradient_label=rows["gradient_label"].fillna(NO_GRADIENT))
     for key, group in named.groupby(["gradient_label", "setting_label"]):
         line = fit_line(group["steps_accepted"].astype(float), group["memory_peak_bytes"].astype(float))
-        fits[key] = (line, bytes_per_step(line) if line else "")
+        beyond = memory_line(group)
+        fits[key] = (line, bytes_per_step(beyond) if beyond else "")
     return fits
 
 
