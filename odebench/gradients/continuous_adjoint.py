@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from odebench.contract import Field, GradientMethod, Grid, GridRequest, Solution
 from odebench.errors import IncompatibleError
 from odebench.gradients.recorded_call import Call, differentiated_once, record
 from odebench.numerics.reach import refuse_undeclared
+from odebench.numerics.timed_field import time_dtype
 
 PIECE = 64
 """Steps of a grid that are walked backward in one solve."""
@@ -132,13 +134,15 @@ class _Adjoint(torch.autograd.Function):
         saved = ctx.saved_tensors
         others, ys = saved[: len(saved) - call.leaves], saved[len(saved) - call.leaves :]
         given = [torch.zeros_like(y) if g is None else g for g, y in zip(cotangents, ys, strict=True)]
-        adjoint = [g[-1] for g in given]
-        totals = [torch.zeros_like(tensor) for tensor in others]
-        augmented = _augmented(call, others)
+        # All of it is one state, so it has one dtype: real parameters of a complex field, float32 ones of a bfloat16 state.
+        dtype = functools.reduce(torch.promote_types, (tensor.dtype for tensor in (*ys, *others)))
+        adjoint = [g[-1].to(dtype) for g in given]
+        totals = [torch.zeros_like(tensor, dtype=dtype) for tensor in others]
+        augmented = _augmented(call, ys[0].dtype, others)
         counted = 2 * sum(y[0].numel() for y in ys)
         now = call.recomputation.mark()
         for i in range(len(call.ts) - 1, 0, -1):
-            z = (*(y[i] for y in ys), *adjoint, *totals)
+            z = (*(y[i].to(dtype) for y in ys), *adjoint, *totals)
             for span, request in call.method.way_back(call, call.ts[i], call.ts[i - 1], counted):
                 solution = call.solver.solve(augmented, z, span, request)
                 z = tuple(leaf[-1] for leaf in solution.ys)
@@ -146,15 +150,22 @@ class _Adjoint(torch.autograd.Function):
             adjoint = [a + g[i - 1] for a, g in zip(z[call.leaves : 2 * call.leaves], given, strict=True)]
             totals = z[2 * call.leaves :]
         call.recomputation.restore(now)
-        return None, *adjoint, *totals
+        gradients = zip((*adjoint, *totals), (*ys, *others), strict=True)
+        return None, *(_as(gradient, tensor.dtype) for gradient, tensor in gradients)
 
 
-def _augmented(call: Call, others: Sequence[Tensor]) -> Field:
+def _as(value: Tensor, dtype: torch.dtype) -> Tensor:
+    """`value` in this dtype; a real one gets the real part."""
+    return (value.real if value.is_complex() and not dtype.is_complex else value).to(dtype)
+
+
+def _augmented(call: Call, dtype: torch.dtype, others: Sequence[Tensor]) -> Field:
     """The field of (y, a, gradients of parameters and inputs): y' = f, a' = -aᵀ ∂f/∂y, g' = -aᵀ ∂f/∂θ."""
 
     def augmented(t: Tensor, z: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         a = z[call.leaves : 2 * call.leaves]
-        y = call.fresh(z[: call.leaves])
+        y = call.fresh([_as(leaf, dtype) for leaf in z[: call.leaves]])
+        t = t.to(time_dtype(dtype))
         with call.recomputation.replay(None):
             f = call.field(t, call.state(y))
             f = tuple(f) if call.is_tuple else (f,)
@@ -164,7 +175,7 @@ def _augmented(call: Call, others: Sequence[Tensor]) -> Field:
             on_graph = [(leaf, weight) for leaf, weight in zip(f, a, strict=True) if leaf.requires_grad]
             sources = (*y, *others)
             if on_graph:
-                weights = [-weight.to(leaf.dtype) for leaf, weight in on_graph]
+                weights = [-_as(weight, leaf.dtype) for leaf, weight in on_graph]
                 vjps = torch.autograd.grad([leaf for leaf, _ in on_graph], sources, weights, allow_unused=True)
             else:
                 vjps = (None,) * len(sources)
