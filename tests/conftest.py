@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import tempfile
+
+import pytest
 
 # Before torch is loaded, here and in every process that tests start: threads of several processes on few cores only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def pytest_configure() -> None:
-    """One thread, so that figures and times of tests do not depend on the machine's cores."""
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread, so that nothing depends on the machine's cores, and a cache that begins empty and is not the user's."""
+    cache = tempfile.TemporaryDirectory(prefix="odebench-cache-")
+    config.add_cleanup(cache.cleanup)
+    os.environ["ODEBENCH_CACHE"] = cache.name
     import torch
 
     torch.set_num_threads(1)

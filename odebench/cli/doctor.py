@@ -67,7 +67,8 @@ def examine(results: Path, local_files: tuple[Path, ...]) -> Iterator[Finding]:
     yield _memory()
     yield _processes()
     yield _browser()
-    yield writable("results", results)
+    yield writable("results", results, "Choose another with --into.")
+    yield _cache()
     yield from _plugins(local_files)
 
 
@@ -89,9 +90,9 @@ def _torch() -> Iterator[Finding]:
         yield Finding("torch", f"cannot be imported: {error}. Install it: pip install torch", False)
         return
     yield Finding("torch", torch.__version__)
-    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    if torch.backends.mps.is_available():
-        names.append("mps")
+    from odebench.run.devices import accelerator_names, device_reason
+
+    names = [*accelerator_names(), *(["mps"] if device_reason("mps") is None else [])]
     yield Finding("accelerators", ", ".join(names) or "none; cells for one will be `unsupported`")
 
 
@@ -193,7 +194,14 @@ def _browser() -> Finding:
     return Finding("browser", "no chromium: the test that opens the report in a browser will be skipped", False)
 
 
-def writable(what: str, folder: Path) -> Finding:
+def _cache() -> Finding:
+    """Where references are kept that take long to compute."""
+    from odebench.run.reference_cache import FOLDER_VARIABLE, cache_folder
+
+    return writable("cache", cache_folder(), f"Choose another with {FOLDER_VARIABLE}.")
+
+
+def writable(what: str, folder: Path, remedy: str) -> Finding:
     """Whether files can be made in `folder`, or in the nearest folder above it that there is."""
     there = folder.absolute()
     while not there.exists() and there != there.parent:
@@ -202,9 +210,7 @@ def writable(what: str, folder: Path) -> Finding:
         with tempfile.NamedTemporaryFile(dir=there, prefix=".odebench-doctor-"):
             pass
     except OSError as error:
-        return Finding(
-            what, f"{folder}: nothing can be written there: {error.strerror}. Choose another with --into.", False
-        )
+        return Finding(what, f"{folder}: nothing can be written there: {error.strerror}. {remedy}", False)
     free = shutil.disk_usage(there).free
     found = f"{folder}: can be written, {free / 2**30:.1f} GiB free"
     return Finding(what, found, free > 2**28)

@@ -126,6 +126,7 @@ def states_of(prepared: Prepared) -> tuple[list[CellState], Estimate]:
     from odebench.records import Record, ResultFolder, describe_machine, missing_parts
     from odebench.run.devices import accelerator_names
     from odebench.run.identity import identity_of
+    from odebench.run.schedule import parts_at_once
 
     folder, machine = ResultFolder(prepared.folder), describe_machine(accelerator_names())
     rounds = prepared.plan.suite.budget.processes
@@ -143,7 +144,7 @@ def states_of(prepared: Prepared) -> tuple[list[CellState], Estimate]:
         states.append(CellState(planned=planned, missing=missing))
     measured = [time for record in folder.iter_records() if isinstance(record, Record) for time in _times_of(record)]
     wanted = {state.planned.cell.id: state.missing for state in states}
-    return states, estimate(prepared.plan, measured, wanted)
+    return states, estimate(prepared.plan, measured, wanted, workers=parts_at_once())
 
 
 def _times_of(record: Record) -> Iterator[PartTime]:

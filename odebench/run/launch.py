@@ -14,19 +14,16 @@ from odebench.outcome import Outcome
 from odebench.plan.cell import Cell
 from odebench.plan.plan import Plan, PlannedCell
 from odebench.records import Machine, MissingPart, Record, ResultWriter, describe_machine, missing_parts
-from odebench.records.machine import usable_cores
 from odebench.run.devices import accelerator_names
 from odebench.run.events import Event, PartFinished, PartStarted, RunStarted, RunSummary
 from odebench.run.executors import Ended, Executors
 from odebench.run.identity import Identity, identity_of
 from odebench.run.request import Request
-from odebench.run.schedule import Meter, timing_order
+from odebench.run.schedule import Meter, parts_at_once, timing_order
 
 if TYPE_CHECKING:
     from odebench.plugins import Registry
 
-#: Quality and memory parts, and the judge, that run at once where there are cores; they are not timed.
-_AT_ONCE = 2
 #: What a reference may take is no matter of the suite's limits, which are about what is measured.
 _JUDGE_LIMIT_S = 900.0
 
@@ -118,7 +115,7 @@ class _Run:
         self._plan, self._writer, self._executors = plan, writer, executors
         self._identities, self._machine, self._on_event, self._cache = identities, machine, on_event, cache
         self._budget = plan.suite.budget
-        self._workers = max(1, min(_AT_ONCE, usable_cores()))
+        self._workers = parts_at_once()
         self._tasks: dict[str, _Task] = {}
         self._records: dict[str, Record] = {}
         self._overheads_s: list[float] = []

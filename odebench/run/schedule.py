@@ -8,7 +8,16 @@ from collections.abc import Iterable
 
 from odebench.plan.cell import Cell
 from odebench.plan.estimate import GUESSED_S, START_S
+from odebench.records.machine import usable_cores
 from odebench.run.events import Progress
+
+#: Quality and memory parts, and the judge, that run at once where there are cores; they are not timed.
+_AT_ONCE = 2
+
+
+def parts_at_once() -> int:
+    """How many parts other than timing run at once on this machine."""
+    return max(1, min(_AT_ONCE, usable_cores()))
 
 
 def timing_order(missing: Iterable[tuple[Cell, int]], seed: str) -> list[tuple[Cell, int]]:

@@ -21,7 +21,7 @@ def test_everything_that_a_run_needs_is_looked_at(call):
     assert result.exit_code == 0
     findings = json.loads(result.output)
     assert {finding["what"] for finding in findings} >= {
-        "python", "torch", "accelerators", "cores", "threads", "memory", "processes", "browser", "results", "plugins",
+        "python", "torch", "accelerators", "cores", "threads", "memory", "processes", "browser", "results", "cache", "plugins",
     }  # fmt: skip
     (processes,) = (finding for finding in findings if finding["what"] == "processes")
     assert processes["ok"], processes
@@ -46,13 +46,13 @@ def test_a_disabled_plugin_is_a_warning(call, no_server: None, monkeypatch: pyte
 def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path: Path):
     """A file stands where the folder should be: nobody, not even root, can write below it."""
     (tmp_path / "file").write_text("")
-    finding = doctor.writable("results", tmp_path / "file" / "results")
+    finding = doctor.writable("results", tmp_path / "file" / "results", "Choose another with --into.")
     assert not finding.ok
     assert "--into" in finding.found
 
 
 def test_looking_makes_no_folder(tmp_path: Path):
-    assert doctor.writable("results", tmp_path / "a" / "b").ok
+    assert doctor.writable("results", tmp_path / "a" / "b", "").ok
     assert list(tmp_path.iterdir()) == []
 
 
