@@ -72,6 +72,8 @@ def _solvers(frame: pd.DataFrame, where: str) -> list[Answer]:
         if pd.notna(best["time_s"]):
             cost += f", {shown('time_forward_s', best['time_s'])}" + (" (indicative)" if best["indicative"] else "")
         trust = [f"reference good for {best['digits']:.0f} digits" if pd.notna(best["digits"]) else "reference unknown"]
+        if pd.isna(best["time_s"]):
+            trust.append("no undisturbed time")
         if equals:
             trust.append(f"as good: {', '.join(equals)}")
         if best["failed"]:

@@ -108,6 +108,15 @@ def test_an_unreached_error_is_no_answer():
     assert all("least error" in one.cost for one in answers)
 
 
+def test_a_time_that_was_disturbed_is_not_told_and_its_absence_is():
+    one = integrations()
+    for cell in one:
+        cell["parts"]["timing"]["rounds"][0]["valid"] = False
+    answer = headline(frame_of(one))[0]
+    assert "ms" not in answer.cost
+    assert "no undisturbed time" in answer.trust
+
+
 def test_machines_are_answered_one_by_one():
     answers = headline(frame_of(integrations(machine=LAPTOP) + integrations(machine=SERVER)))
     assert len(answers) == 4
