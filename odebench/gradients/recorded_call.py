@@ -25,6 +25,7 @@ from odebench.contract import (
 )
 from odebench.errors import IncompatibleError
 from odebench.numerics.outputs import checked_times
+from odebench.numerics.packing import Packing
 from odebench.numerics.reach import refuse_hidden_dependence, refuse_unreachable
 from odebench.numerics.recomputation import Recomputation
 
@@ -83,10 +84,12 @@ def record(
 
     Raises:
         IncompatibleError: a tensor would get no gradient, or a wrong one.
+        FieldError: y0 is no state.
     """
     times = checked_times(ts)
     if isinstance(inputs, Tensor):
         raise IncompatibleError("`inputs` is a tensor; it must be a tuple of the tensors that the field uses.")
+    Packing(y0)  # refuses what is no state, before anything else stumbles over it
     leaves = y0 if isinstance(y0, tuple) else (y0,)
     parameters = parameters_of(field)
     owned = {id(parameter) for parameter in parameters}

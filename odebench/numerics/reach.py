@@ -94,7 +94,9 @@ def refuse_unreachable(field: Field, t: float, y: State, method: str) -> None:
     with torch.enable_grad():
         leaves = y if isinstance(y, tuple) else (y,)
         value = field(torch.full((), t, dtype=time_dtype(leaves[0].dtype), device=leaves[0].device), y)
-    refuse_undeclared(field, value if isinstance(value, tuple) else (value,), (), (), method)
+    # What is no tensor, the solve itself will refuse.
+    outputs = [leaf for leaf in (value if isinstance(value, tuple) else (value,)) if isinstance(leaf, Tensor)]
+    refuse_undeclared(field, outputs, (), (), method)
 
 
 def _name_of(tensor: Tensor, field: Field) -> str:
