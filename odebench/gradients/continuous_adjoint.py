@@ -17,7 +17,7 @@ from odebench.gradients.recorded_call import Call, differentiated_once, record
 from odebench.numerics.reach import refuse_undeclared
 from odebench.numerics.timed_field import time_dtype
 
-PIECE = 64
+PIECE = 16
 """Steps of a grid that are walked backward in one solve."""
 
 
@@ -145,8 +145,10 @@ class _Adjoint(torch.autograd.Function):
             z = (*(y[i].to(dtype) for y in ys), *adjoint, *totals)
             for span, request in call.method.way_back(call, call.ts[i], call.ts[i - 1], counted):
                 solution = call.solver.solve(augmented, z, span, request)
-                z = tuple(leaf[-1] for leaf in solution.ys)
+                # Copies, so that no piece keeps the outputs of the one before alive.
+                z = tuple(leaf[-1].clone() for leaf in solution.ys)
                 call.stats.evaluations_backward += solution.stats.evaluations_forward
+                del solution
             adjoint = [a + g[i - 1] for a, g in zip(z[call.leaves : 2 * call.leaves], given, strict=True)]
             totals = z[2 * call.leaves :]
         call.recomputation.restore(now)

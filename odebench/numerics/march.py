@@ -15,7 +15,7 @@ from odebench.numerics.step_control import ErrorNorm, StepControl, first_step
 from odebench.numerics.timed_field import TimedField
 from odebench.numerics.uniform import uniform_grid
 
-ANNOUNCED_STEPS = 64
+ANNOUNCED_STEPS = 16
 """Times are announced to the field for so many steps at once: enough to be cheap, few enough to cost no memory."""
 
 Visit = Callable[[float, float, Tensor, Any], None]
