@@ -13,7 +13,7 @@ Fingerprint = dict[str, list[float]]
 #: An answer may be off by this share of what a perturbed initial state changes: the same kernels gave it, in another process.
 _SHARE = 0.25
 #: Or by so many roundings, where perturbation changes nothing that can be told from rounding.
-_ROUNDINGS = 32.0
+_ROUNDINGS = 4.0
 
 
 def fingerprint_of(states: dict[str, Tensor]) -> Fingerprint:

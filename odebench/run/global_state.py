@@ -76,7 +76,7 @@ def differences(before: dict[str, Any], after: dict[str, Any], ignored: Iterable
 
 def _keeps_denormals() -> bool:
     """Whether the smallest numbers are computed with, and not taken for zero (`torch.set_flush_denormal`)."""
-    return bool((torch.full((8,), 2.0**-1073, dtype=torch.float64) * 0.5).ne(0.0).all().item())
+    return bool((torch.full((8,), 2.0**-1073, dtype=torch.float64, device="cpu") * 0.5).ne(0.0).all().item())
 
 
 def _working_directory() -> str | None:

@@ -6,6 +6,7 @@ import statistics
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ def run_plan(
     machine: Machine | None = None,
     cache: Path | str | None = None,
     mode: str | None = None,
+    executors: Executors | None = None,
 ) -> RunSummary:
     """Measure what `folder` lacks of `plan` on this machine, and store every part when it ends.
 
@@ -50,6 +52,7 @@ def run_plan(
         machine: None describes this one.
         cache: folder for what is known about problems; None takes the user's.
         mode: "spawn" or "fork"; None takes the best that works.
+        executors: to be used and left open, with nothing at work in them; None starts some and ends them.
 
     Returns:
         How it went. Whatever a cell did is in its record; nothing of it is raised.
@@ -73,8 +76,8 @@ def run_plan(
             plugins=versions,
             cells=[planned.cell.id for planned in plan.cells],
         )
-        with Executors(mode) as executors:
-            run = _Run(plan, writer, executors, identities, machine, on_event, str(cache) if cache else None)
+        with Executors(mode) if executors is None else nullcontext(executors) as at_work:
+            run = _Run(plan, writer, at_work, identities, machine, on_event, str(cache) if cache else None)
             run.begin(force)
             run.measure()
             run.time()

@@ -114,12 +114,11 @@ def plan_of(registry: Registry) -> Callable[[str], Plan]:
 
 
 @pytest.fixture
-def run(registry: Registry, tmp_path: Path) -> Callable[..., Any]:
-    """Runs a plan into the test's folder."""
+def run(registry: Registry, executors: Executors, tmp_path: Path) -> Callable[..., Any]:
+    """Runs a plan into the test's folder, in the common executors unless it is told other ones."""
 
     def run(plan: Plan, **more: Any) -> Any:
-        return run_plan(
-            plan, tmp_path / "results", registry=registry, machine=MACHINE, cache=tmp_path / "cache", **more
-        )
+        where = {"machine": MACHINE, "cache": tmp_path / "cache", "executors": executors}
+        return run_plan(plan, tmp_path / "results", registry=registry, **(where | more))
 
     return run

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch import nn
 
@@ -98,6 +100,15 @@ class PlainDecay(Model):
         )
 
 
+class NoReference(PlainDecay):
+    """Its closed form fails."""
+
+    name = "no-reference"
+
+    def problem(self, seed):
+        return dataclasses.replace(super().problem(seed), exact=lambda problem, t: 1 / 0)
+
+
 class Noisy(Decay):
     """A field that draws random numbers, as dropout does."""
 
@@ -119,3 +130,4 @@ def odebench_register_gradients(register):
 @hookimpl
 def odebench_register_models(register):
     register(PlainDecay)
+    register(NoReference)

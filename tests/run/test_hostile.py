@@ -64,7 +64,9 @@ def test_every_hostile_solver_costs_one_cell_and_no_healthy_one(plan_of, run, tm
         tolerance = 1e-4
         """.replace("'", '"')
     )
-    object.__setattr__(plan.suite, "budget", plan.suite.budget.model_copy(update={"timeout_s": 5.0, "memory_bytes": 2**28}))
+    object.__setattr__(
+        plan.suite, "budget", plan.suite.budget.model_copy(update={"timeout_s": 5.0, "memory_bytes": 2**28})
+    )
 
     summary = run(plan)
 
