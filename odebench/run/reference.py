@@ -33,7 +33,7 @@ _STIFF_WAYS = (Way("Radau", 1e-11), Way("Radau", 1e-8))
 _EXPLICIT_LEVELS = (4, 2, 1)
 """Meshes to try: every 4th, every 2nd, each of SciPy's steps."""
 _IMPLICIT_LEVELS = (16, 8, 4)
-_SETTLED = 3.0
+_SETTLED = 10.0
 """Refining stops when it changes no more than so many times what the two ways disagree by: that remains anyway."""
 _ROUNDED = 2.0**-52
 _DRAWS = 3
