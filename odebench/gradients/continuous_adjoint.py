@@ -142,7 +142,8 @@ class _Adjoint(torch.autograd.Function):
         counted = 2 * sum(y[0].numel() for y in ys)
         now = call.recomputation.mark()
         for i in range(len(call.ts) - 1, 0, -1):
-            z = (*(y[i].to(dtype) for y in ys), *adjoint, *totals)
+            z = tuple(leaf.to(dtype, copy=True) for leaf in (*(y[i] for y in ys), *adjoint, *totals))
+            adjoint = totals = None  # in z now, and dropped with it
             for span, request in call.method.way_back(call, call.ts[i], call.ts[i - 1], counted):
                 solution = call.solver.solve(augmented, z, span, request)
                 # Copies, so that no piece keeps the outputs of the one before alive.
