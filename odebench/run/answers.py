@@ -100,6 +100,10 @@ def load_answer(folder: Path) -> tuple[dict[str, Tensor], Grid | None]:
 
 def _words(name: str) -> str:
     kind = name.partition(".")[0]
-    return {"ys": "The solution", "loss": "The loss", "grad_y0": "The gradient in y0"}.get(
-        kind, "The gradient in the parameters" if kind == "grad_params" else f"Its {kind}"
-    )
+    words = {
+        "ys": "The solution",
+        "returned": "The state after the round trip",
+        "loss": "The loss",
+        "grad_y0": "The gradient in y0",
+    }
+    return words.get(kind, "The gradient in the parameters" if kind == "grad_params" else f"Its {kind}")

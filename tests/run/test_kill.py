@@ -78,7 +78,10 @@ def recorded(folder: Path) -> set[str]:
     for record in ResultFolder(folder).iter_records() if (folder / "cells").is_dir() else ():
         assert isinstance(record, Record), f"half a file: {record}"
         found |= {f"{record.cell_id} {part} None" for part in ("quality", "memory") if getattr(record.parts, part)}
-        found |= {f"{record.cell_id} timing {one.round}" for one in (record.parts.timing.rounds if record.parts.timing else ())}
+        found |= {
+            f"{record.cell_id} timing {one.round}"
+            for one in (record.parts.timing.rounds if record.parts.timing else ())
+        }
     return found
 
 

@@ -68,14 +68,20 @@ def test_a_run_measures_every_part_of_every_cell_once(heard, plan, tmp_path):
     frame = load(tmp_path / "results")
     assert set(frame.cell_id) == {planned.cell.id for planned in plan.cells}
     good = frame[frame.outcome == "ok"]
-    assert good[["error_final", "nfe_forward", "memory_peak_bytes", "time_total_s", "time_first_s"]].notna().all(axis=None)
+    assert (
+        good[["error_final", "nfe_forward", "memory_peak_bytes", "time_total_s", "time_first_s"]].notna().all(axis=None)
+    )
     for record in ResultFolder(tmp_path / "results").iter_records():
         if record.outcome is Outcome.OK:
             rounds = record.parts.timing.rounds
             assert [(one.round, len(one.samples["time_total_s"])) for one in rounds] == [(0, 2), (1, 2)]
     gradient = good[good.task == "gradient"]
     assert (gradient.grad_error_discrete < 1e-5).all()
-    assert gradient[["grad_error_y0", "grad_error_params", "grad_cosine", "vjps", "time_backward_s"]].notna().all(axis=None)
+    assert (
+        gradient[["grad_error_y0", "grad_error_params", "grad_cosine", "vjps", "time_backward_s"]]
+        .notna()
+        .all(axis=None)
+    )
     assert set(good.reference) == {"closed form"}
     euler = good[(good.solver == "honest")].sort_values("steps").error_final.tolist()
     assert math.log2(euler[0] / euler[1]) == pytest.approx(1.0, abs=0.1), "Euler is of order 1"
