@@ -6,6 +6,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from odebench.contract import Field, GradientMethod, Grid, GridRequest, Solution, Solver, State, StepSize, Tolerance
@@ -62,7 +63,8 @@ def solve(
     """
     chosen = solver if isinstance(solver, Solver) else build("solver", solver)
     method = gradient if isinstance(gradient, GradientMethod) else build("gradient", gradient)
-    if (reason := method.supports(chosen)) is not None:
+    # Without a graph any method is a plain solve.
+    if torch.is_grad_enabled() and (reason := method.supports(chosen)) is not None:
         raise IncompatibleError(f"gradient {method.name!r} cannot work with solver {chosen.name!r}: {reason}")
     request = _request(chosen, rtol, atol, batch, steps, step_size, grid)
     return method.solve(chosen, field, y0, ts, request, inputs)
