@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from odebench.contract import GradientMethod, GridRequest, Problem, Setting, Solver, State, StepSize, Task, Tolerance
 from odebench.errors import MeasurementError
@@ -69,9 +69,21 @@ class Bench:
         """All tensors that the field owns as parameters, frozen ones too."""
         return tuple(self.problem.field.parameters())
 
+    @property
+    def loss_parameters(self) -> tuple[Tensor, ...]:
+        """The tensors that the loss owns as parameters: of a readout, for example."""
+        return tuple(self.problem.loss.parameters()) if isinstance(self.problem.loss, nn.Module) else ()
+
+    @property
+    def constants(self) -> tuple[Tensor, ...]:
+        """All tensors that the problem's modules brought along."""
+        buffers = [*self.problem.field.buffers()]
+        buffers += self.problem.loss.buffers() if isinstance(self.problem.loss, nn.Module) else ()
+        return (*self.parameters, *self.loss_parameters, *buffers)
+
     def forget_gradients(self) -> None:
         """Set the parameters' gradients to None, as before a training step."""
-        for parameter in self.parameters:
+        for parameter in (*self.parameters, *self.loss_parameters):
             parameter.grad = None
 
     def synchronise(self) -> None:

@@ -63,7 +63,7 @@ def memory_use(bench: Bench) -> MemoryUse:
         if bench.device.type == "cuda":
             return _by_allocator(bench, forward, backward)
         leaves = y0 if isinstance(y0, tuple) else (y0,)
-        return _by_tracker([*leaves, *bench.parameters, *bench.problem.field.buffers()], forward, backward)
+        return _by_tracker(bench, leaves, forward, backward)
     finally:
         if collecting:
             gc.enable()
@@ -86,12 +86,15 @@ def passes(bench: Bench, y0: State) -> tuple[Callable[[], Answer], Callable[[Ans
     return forward, backward
 
 
-def _by_tracker(existing: list[Tensor], forward: Callable[[], Answer], backward: Callable[[Answer], None]) -> MemoryUse:
-    with StorageTracker(existing) as tracker:
+def _by_tracker(
+    bench: Bench, leaves: tuple[Tensor, ...], forward: Callable[[], Answer], backward: Callable[[Answer], None]
+) -> MemoryUse:
+    with StorageTracker([*leaves, *bench.constants]) as tracker:
         answer = forward()
         after_forward = tracker.live_bytes
         backward(answer)
         given = list(answer.states.values()) + ([answer.grid.t, answer.grid.dt] if answer.grid is not None else [])
+        given += [parameter.grad for parameter in bench.loss_parameters if parameter.grad is not None]
         left = tracker.live_bytes - tracker.bytes_of(given)
     return MemoryUse(
         peak_bytes=tracker.peak_bytes,
