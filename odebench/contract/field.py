@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -50,6 +51,10 @@ def modules_of(field: object) -> tuple[nn.Module, ...]:
         return modules_of(field.__self__)
     if hasattr(field, "modules"):
         return tuple(field.modules())
+    if inspect.isfunction(field):  # a closure, or a function of a notebook, that calls a module by its name
+        seen = inspect.getclosurevars(field)
+        parts = (*seen.nonlocals.values(), *seen.globals.values())
+        return tuple(module for part in parts if isinstance(part, nn.Module) for module in part.modules())
     return ()
 
 

@@ -54,6 +54,14 @@ def test_batch_statistics(grid, method):
     assert statistics[2].item() == forward and solution.stats.evaluations_backward > 0
 
 
+@pytest.mark.parametrize("method", ALL)
+def test_statistics_of_a_module_that_a_closure_calls(method):
+    norm = nn.BatchNorm1d(3, affine=False).double()
+    solution = odebench.solve(lambda t, y: norm(y).cos(), start(), (0.0, 1.0), gradient=method, **GRIDS["fixed"])
+    solution.ys.sum().backward()
+    assert norm.num_batches_tracked.item() == solution.stats.evaluations_forward
+
+
 @pytest.mark.parametrize("method", EXACT)
 @pytest.mark.parametrize("grid", GRIDS)
 def test_dropout(grid, method):
