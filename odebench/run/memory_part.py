@@ -26,7 +26,7 @@ class MemoryUse:
     Attributes:
         peak_bytes: the most that was alive at once.
         forward_bytes: alive after the forward pass: the answer, and what the backward pass needs.
-        left_bytes: alive at the end beyond the answer, its grid and the gradients: a leak.
+        left_bytes: made meanwhile and alive at the end, beyond the answer, its grid and the gradients: a leak.
         grid_bytes: of the steps' own data, which is counted in the first two; None where the solver does not tell its steps.
         method: "dispatch-tracker" or "cuda-allocator".
     """
@@ -95,7 +95,7 @@ def _by_tracker(
         backward(answer)
         given = list(answer.states.values()) + ([answer.grid.t, answer.grid.dt] if answer.grid is not None else [])
         given += [parameter.grad for parameter in bench.loss_parameters if parameter.grad is not None]
-        left = tracker.live_bytes - tracker.bytes_of(given)
+        left = tracker.left_bytes(given)
     return MemoryUse(
         peak_bytes=tracker.peak_bytes,
         forward_bytes=after_forward,

@@ -11,6 +11,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
+#: Operations that hand out a tensor made past the dispatcher, as `torch.tensor(…)` does: it is new, though it comes in.
+_BIRTHS = {torch.ops.aten.lift_fresh.default, torch.ops.aten.lift.default}
+
+
 class StorageTracker(TorchDispatchMode):
     """While active, counts the bytes of each storage that an operation makes or meets, until it is freed.
 
@@ -32,6 +36,7 @@ class StorageTracker(TorchDispatchMode):
         self._counted: dict[int, int] = {}
         self._before = {tensor.untyped_storage()._cdata: tensor.untyped_storage().nbytes() for tensor in existing}
         self._references: dict[int, weakref.ref[Any]] = {}
+        self._met: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given: list[Tensor] = []
@@ -39,25 +44,30 @@ class StorageTracker(TorchDispatchMode):
         if kwargs:
             _gather(kwargs.values(), given)
         for tensor in given:
-            self._see(tensor)
+            self._see(tensor, made=func in _BIRTHS)
         result = func(*args, **kwargs) if kwargs else func(*args)
         if isinstance(result, Tensor):
-            self._see(result)
+            self._see(result, made=True)
         elif result is not None:
             made: list[Tensor] = []
             _gather(result if isinstance(result, list | tuple) else (result,), made)
             for tensor in made:
-                self._see(tensor)
+                self._see(tensor, made=True)
         if "resize" in func.name():
             for tensor in given:
-                self._see(tensor)
+                self._see(tensor, made=False)
         return result
 
     def bytes_of(self, tensors: Iterable[Tensor]) -> int:
         """Counted bytes that these tensors keep alive, each storage once."""
         return sum(self._counted.get(key, 0) for key in {tensor.untyped_storage()._cdata for tensor in tensors})
 
-    def _see(self, tensor: Tensor) -> None:
+    def left_bytes(self, tensors: Iterable[Tensor]) -> int:
+        """Live bytes that were made under the tracker and that `tensors` do not keep alive: what was only met is no leak."""
+        kept = {tensor.untyped_storage()._cdata for tensor in tensors} | self._met
+        return sum(size for key, size in self._counted.items() if key not in kept)
+
+    def _see(self, tensor: Tensor, *, made: bool) -> None:
         if tensor.layout is not torch.strided:
             return
         storage = tensor.untyped_storage()
@@ -66,6 +76,8 @@ class StorageTracker(TorchDispatchMode):
             # Torch keeps the Python object of a storage as long as the storage itself, so this tells its end.
             self._references[key] = weakref.ref(storage, lambda _, key=key: self._end(key))
             self._counted[key] = 0
+            if not made:
+                self._met.add(key)
         counted = storage.nbytes() - self._before.get(key, 0)
         if counted != self._counted[key]:
             self.live_bytes += counted - self._counted[key]
@@ -75,6 +87,7 @@ class StorageTracker(TorchDispatchMode):
     def _end(self, key: int) -> None:
         self.live_bytes -= self._counted.pop(key)
         self._before.pop(key, None)
+        self._met.discard(key)
         del self._references[key]
 
 

@@ -54,13 +54,14 @@ def test_what_was_kept_from_earlier_counts_when_it_is_used():
     kept = torch.ones(KIB)
     with StorageTracker() as tracker:
         kept.add_(1)
-        assert tracker.live_bytes == 1024
+        new = kept + 1
+        assert (tracker.live_bytes, tracker.left_bytes([]), tracker.left_bytes([new])) == (2048, 1024, 0)
 
 
 def test_tensors_made_from_python_numbers_count():
     with StorageTracker() as tracker:
         a = torch.tensor([1.0] * KIB)
-        assert (a.numel(), tracker.live_bytes) == (KIB, 1024)
+        assert (a.numel(), tracker.live_bytes, tracker.left_bytes([])) == (KIB, 1024, 1024)
 
 
 def test_the_tape_is_seen_and_so_is_its_end():
