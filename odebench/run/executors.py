@@ -195,7 +195,7 @@ class Executors:
 
     def _hand(self, job: _Job, server: _Server) -> None:
         server.jobs[job.number] = job
-        order = {"id": job.number, "folder": str(job.folder), "timeout_s": job.limit_s}
+        order = {"order": "start", "id": job.number, "folder": str(job.folder), "timeout_s": job.limit_s}
         with contextlib.suppress(OSError):  # It died: its socket's end will tell, and the job is given to another.
             server.control.sendall(json.dumps(order).encode() + b"\n")
 
@@ -299,6 +299,8 @@ class Executors:
         """End a supervisor: the end of its socket makes it kill its children and go."""
         self._servers.remove(server)
         self._selector.unregister(server.control)
+        with contextlib.suppress(OSError):
+            server.control.sendall(b'{"order": "go"}\n')
         server.control.close()
         try:
             server.process.wait(5.0)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-
 #: Operations that hand out a tensor made past the dispatcher, as `torch.tensor(…)` does: it is new, though it comes in.
 _BIRTHS = {torch.ops.aten.lift_fresh.default, torch.ops.aten.lift.default}
 

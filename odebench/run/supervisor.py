@@ -49,11 +49,12 @@ class Supervisor:
     Args:
         control: stream socket to the launcher; its end is the order to kill everything and go.
         mode: "fork" runs `odebench.run.worker.serve` in a fork of this process; "spawn" starts a new interpreter for it.
-        scratch: folder to remove when the launcher is gone.
+        scratch: folder of all of the launcher's parts, to be removed where the launcher goes without a word.
     """
 
     def __init__(self, control: socket.socket, mode: str, scratch: Path) -> None:
         self._control, self._mode, self._scratch = control, mode, scratch
+        self._dismissed = False
         self._children: dict[int, _Child] = {}
         self._received = bytearray()
         self._selector = selectors.DefaultSelector()
@@ -77,7 +78,8 @@ class Supervisor:
             self._kill(child)
         for process in processes.descendants(os.getpid()):
             processes.kill(process.pid)
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        if not self._dismissed:  # The launcher died. Else other supervisors may be at work there.
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _read_control(self, _: int) -> None:
         try:
@@ -94,7 +96,11 @@ class Supervisor:
         while b"\n" in self._received:
             line, _, rest = bytes(self._received).partition(b"\n")
             self._received = bytearray(rest)
-            self._start(json.loads(line))
+            order = json.loads(line)
+            if order["order"] == "start":
+                self._start(order)
+            else:
+                self._dismissed = True
 
     def _read_wakeup(self, _: int) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -95,6 +95,20 @@ def test_a_child_that_kills_its_supervisor_is_to_blame_and_its_neighbour_is_not(
     assert ended["kills-its-parent"]["reason"] == "It took the process along that supervises it."
 
 
+def test_ending_one_supervisor_leaves_the_others_at_work(cell_of):
+    """They share a folder, and the first to go must not take it along."""
+    with Executors() as executors:
+        for threads in (1, 2):
+            executors.submit(Request(part="quality", cell=cell_of(threads=threads), local_files=FILES), 20.0)
+        ended = executors.wait()
+        executors._dismiss(executors._servers[0])
+        for threads in (1, 2):
+            executors.submit(Request(part="quality", cell=cell_of(threads=threads), local_files=FILES), 20.0)
+        while len(ended) < 4:
+            ended += executors.wait()
+    assert [one.result["outcome"] for one in ended] == ["ok"] * 4
+
+
 def test_a_fresh_interpreter_gives_the_same_as_a_fork(cell_of, do):
     forked = do("plain-euler", gradient="plain").result
     with Executors("spawn") as executors:
