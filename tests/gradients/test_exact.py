@@ -256,3 +256,24 @@ def test_parameters_of_another_dtype(state, parameter, method):
     got, expected = run(method), run("direct")
     assert [g.dtype for g in got] == [state, parameter]
     assert off(got, expected) < (0.03 if state == torch.bfloat16 else 1e-6)
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_parameters_whose_gradients_share_memory(method):
+    """Autograd gives one tensor for both terms of a sum; adding to the one must not add to the other."""
+
+    class Sum(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one = nn.Parameter(torch.full((4, 3), 0.3, dtype=torch.float64))
+            self.other = nn.Parameter(torch.full((4, 3), -0.1, dtype=torch.float64))
+
+        def forward(self, t, y):
+            return self.one + self.other + y
+
+    expected, _ = gradients("direct", field=Sum(), solver="euler", steps=10, ts=(0.0, 0.5, 1.0))
+    got, _ = gradients(method, field=Sum(), solver="euler", steps=10, ts=(0.0, 0.5, 1.0))
+    if method == "continuous-adjoint":
+        assert torch.equal(got[1], got[2]) and off(got, expected) < 0.2
+    else:
+        assert off(got, expected) < 1e-13
