@@ -35,6 +35,7 @@ model = ["lotka-volterra", "logistic"]
 solver = ["rk4", "dopri5"]
 steps = [16, 32]
 tolerance = 1e-4
+seed = [0, 1, 2]
 
 [[experiment]]
 name = "gradients"
@@ -43,6 +44,7 @@ model = "logistic"
 solver = "rk4"
 gradient = ["direct", "anode", "continuous-adjoint"]
 steps = 16
+seed = [0, 1]
 """
 LAUNCHER = """
 import sys
@@ -117,7 +119,7 @@ def test_ten_kills_change_no_figure_and_nothing_is_measured_twice(tmp_path, seed
             said.append(line.strip())
             if len(said) > wanted:
                 break
-        time.sleep(chance.uniform(0.0, 0.12 if said[-1:] != ["planned"] else 4.0))
+        time.sleep(chance.uniform(0.0, 0.12 if said[-1:] != ["planned"] else 2.5))
         process.send_signal(signal.SIGKILL)
         rest, _ = process.communicate()
         said = [line for line in [*said, *rest.split("\n")] if line and line != "planned"]
