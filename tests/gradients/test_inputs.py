@@ -185,7 +185,6 @@ def test_a_state_that_was_overwritten_since_is_noticed(method):
     leaf = start()
     y0 = leaf * 1.0
     ys = solved(method, Network(), y0).ys
-    y0.data  # noqa: B018
     y0.mul_(2.0)
     if method in ("direct", "anode", "step-checkpoint"):
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
