@@ -28,6 +28,10 @@ class ContinuousAdjoint(GradientMethod):
     drifts where the field is unstable in reverse time. A field that draws random numbers is refused: its noise would be another
     one on the way back. Between output times y starts from the stored output.
 
+    An implicit solver sees no derivatives of the backward equation, which are second derivatives of the field: its Newton
+    iteration becomes a fixed-point one, so that stiff problems end in `DivergedError` here. Use a method that differentiates
+    the steps.
+
     Args:
         norm: what step control looks at on the way back: "seminorm": y and a, not the gradients of parameters, which do not
             feed back (P. Kidger et al., "Hey, that's not an ODE", ICML 2021, arXiv:2009.09457); "all": all of it.
