@@ -74,10 +74,15 @@ def build(kind: str, named: Named) -> Any:
     """The solver, gradient method, model or task of this name, with the parameters of a table.
 
     Raises:
-        PluginError: there is no such name or parameter, or the plugin that offers it failed to load.
+        PluginError: there is no such name or parameter, or the plugin that offers it failed to load; or `named` is neither a
+            name nor a table.
     """
+    if isinstance(named, type):
+        raise PluginError(f"{kind}: {named.__name__} is a class. Give an instance of it, such as {named.__name__}().")
+    if not isinstance(named, str | Mapping):
+        raise PluginError(f"{kind}: {named!r} is no name. Give a name, a table with a name, or an instance.")
     table = {"name": named} if isinstance(named, str) else dict(named)
-    if "name" not in table:
+    if not isinstance(table.get("name"), str):
         raise PluginError(f"{kind}: the table {table} has no name.")
     name = table.pop("name")
     registry = _registry(name.partition("/")[0] if "/" in name else None)

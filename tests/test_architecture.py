@@ -87,11 +87,7 @@ def is_text(node: ast.AST | None) -> bool:
 
 def docstrings(tree: ast.Module) -> set[int]:
     """Ids of the nodes that are docstrings, those below an attribute included: texts for readers, not code."""
-    return {
-        id(node.value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Expr) and is_text(node.value)
-    }
+    return {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and is_text(node.value)}
 
 
 def is_under(module: str, *roots: str) -> bool:

@@ -11,7 +11,7 @@ plugin_option = click.option(
     "--plugin",
     "local_files",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
     multiple=True,
     help="Load a Python file as a plugin besides. Can be repeated.",
 )

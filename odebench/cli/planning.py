@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 from odebench.errors import SuiteError
 
 if TYPE_CHECKING:
-    from odebench.plan.estimate import Estimate, PartTime
+    from odebench.plan.estimate import Estimate
     from odebench.plan.plan import Plan, PlannedCell
     from odebench.plan.suite import Suite
     from odebench.plugins import Registry
-    from odebench.records import Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +121,7 @@ class CellState:
 
 def states_of(prepared: Prepared) -> tuple[list[CellState], Estimate]:
     """Every cell with what is missing of it on this machine, in the order of the plan, and how long the rest will take."""
-    from odebench.plan.estimate import estimate
+    from odebench.plan.estimate import estimate, part_times
     from odebench.records import Record, ResultFolder, describe_machine, missing_parts
     from odebench.run.devices import accelerator_names
     from odebench.run.identity import identity_of
@@ -142,20 +141,6 @@ def states_of(prepared: Prepared) -> tuple[list[CellState], Estimate]:
             for part in missing_parts(stored if fresh else None, rounds):
                 missing[part.name] = missing.get(part.name, 0) + 1
         states.append(CellState(planned=planned, missing=missing))
-    measured = [time for record in folder.iter_records() if isinstance(record, Record) for time in _times_of(record)]
+    measured = part_times(folder.iter_records())
     wanted = {state.planned.cell.id: state.missing for state in states}
     return states, estimate(prepared.plan, measured, wanted, workers=parts_at_once())
-
-
-def _times_of(record: Record) -> Iterator[PartTime]:
-    """What the parts of a record took."""
-    from odebench.plan.cell import Cell
-    from odebench.plan.estimate import PartTime
-
-    cell = Cell.from_json(record.cell)
-    parts = {"quality": record.parts.quality, "memory": record.parts.memory}
-    measured = [(name, part) for name, part in parts.items() if part is not None]
-    measured += [("timing", one) for one in (record.parts.timing.rounds if record.parts.timing else ())]
-    for name, part in measured:
-        if part.seconds is not None:
-            yield PartTime(cell=cell, part=name, seconds=part.seconds)

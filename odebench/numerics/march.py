@@ -142,8 +142,9 @@ def march_adaptively(
         if last:
             planned, dt = dt, target - t
         elif abs(dt) < smallest:
-            why = "the step size fell below its minimum" if error == error else "the field is not finite"
-            raise diverged(f"{why} ({abs(dt):.3g} < {smallest:.3g})", solver, t, ts, starts, lengths)
+            short = f"the step size fell below its minimum ({abs(dt):.3g} < {smallest:.3g})"
+            why = short if error == error else "the field is not finite"
+            raise diverged(why, solver, t, ts, starts, lengths)
         ahead = target if last else t + dt
         inside = interpolates and direction * (ahead - ts[pending]) > CLOSE * abs(dt)
         step = solver.step(field, t, dt, y, carry, error=True, dense=inside)

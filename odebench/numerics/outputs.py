@@ -19,7 +19,7 @@ def checked_times(ts: Sequence[float] | Tensor) -> list[float]:
     """Output times as Python floats.
 
     Raises:
-        GridError: fewer than two, not finite, not strictly monotone, or a tensor that requires a gradient.
+        GridError: no numbers, fewer than two, not finite, not strictly monotone, or a tensor that requires a gradient.
     """
     if isinstance(ts, Tensor):
         if ts.requires_grad:
@@ -30,7 +30,10 @@ def checked_times(ts: Sequence[float] | Tensor) -> list[float]:
         if ts.dim() != 1:
             raise GridError(f"ts is a tensor of shape {tuple(ts.shape)}; it must have one dimension.")
         ts = ts.tolist()
-    times = [float(t) for t in ts]
+    try:
+        times = [float(t) for t in ts]
+    except (TypeError, ValueError) as cause:
+        raise GridError(f"ts is {ts!r}; it must be a sequence of numbers, or a tensor.") from cause
     if len(times) < 2:
         raise GridError(f"ts has {len(times)} time(s); give at least a start and an end.")
     if not all(map(math.isfinite, times)):

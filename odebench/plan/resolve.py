@@ -91,8 +91,15 @@ def unknown_name(kind: str, name: str, registry: Registry, where: str) -> str:
     close = nearest(name, registry.names(kind))
     hint = f" Did you mean {close!r}?" if close else ""
     others = [other for other in ("task", "model", "solver", "gradient") if name in registry.names(other)]
+    prefix, slash, _ = name.partition("/")
     if others:
         hint = f" It is the name of a {others[0]}."
+    elif slash and not any(
+        known.startswith(f"{prefix}/")
+        for other in ("task", "model", "solver", "gradient")
+        for known in registry.names(other)
+    ):
+        hint = f" No plugin {prefix!r} is loaded here: install the distribution that offers it."
     elif close is None and registry.failures:
         broken = ", ".join(repr(failure.plugin) for failure in registry.failures)
         hint = f" Some plugins did not load and may have it: {broken}; `odebench plugins` shows why."

@@ -1,6 +1,6 @@
 """The aims of speed, as ratios to the work that cannot be avoided, each over interleaved rounds.
 
-    pytest tests/benchmarks/bench_speed.py --benchmark-columns=median,iqr,rounds -s
+    pytest tests/benchmarks/bench_speed.py -s -o python_functions=bench_ --benchmark-columns=median,iqr,rounds
 
 prints pytest-benchmark's table of absolute times, and for each aim the ratio with its 95 % interval. Times depend on the
 machine: an aim is judged over several runs, never in continuous integration.

@@ -45,6 +45,12 @@ def test_a_plugin_that_did_not_load_is_named(call, broken_plugin):
     assert "did not load" not in result.stdout
 
 
+def test_a_plugin_file_that_is_not_there_is_an_error(call):
+    result = call("list", "tasks", "--plugin", "no_such_file.py")
+    assert result.exit_code == 2
+    assert "'no_such_file.py' does not exist" in result.stderr
+
+
 def test_an_unknown_kind_lists_the_kinds(call):
     result = call("list", "solver")
     assert result.exit_code == 2

@@ -32,6 +32,7 @@ def decay(t, y):
         ((0.0, 1.0, 1.0), "rise or fall strictly; it goes from 1.0 to 1.0"),
         ((0.0, 1.0, 0.5), "rise or fall strictly; it goes from 1.0 to 0.5"),
         (torch.zeros(2, 2), "shape (2, 2)"),
+        (1.0, "ts is 1.0; it must be a sequence of numbers"),
         (torch.tensor([0.0, 1.0], requires_grad=True), "Detach them"),
     ],
 )

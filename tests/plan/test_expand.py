@@ -167,6 +167,7 @@ def test_a_task_and_its_gradient_must_agree(plan):
         ({"task": '"integrat"'}, "`experiment[0].task` is 'integrat'"),
         ({"gradient": '"drect"', "task": '"gradient"'}, "`experiment[0].gradient[0]` is 'drect'"),
         ({"solver": '"direct"'}, "It is the name of a gradient."),
+        ({"solver": '"library/rk4"'}, "No plugin 'library' is loaded here: install the distribution that offers it."),
         ({"model": '{ name = "mlp-field", widht = 3 }'}, "`experiment[0].model[0].widht` is no parameter of the model 'mlp-field'. Did you mean 'width'?"),
         ({"solver": '{ name = "euler", order = 3 }'}, "`experiment[0].solver[0].order` is no parameter of the solver 'euler'. It has none"),
         ({"solver": '"wrapper"'}, "`experiment[0].solver[0].base` is missing: the solver 'wrapper' has no default for it. Write { name = 'wrapper', base = … }."),
