@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from matplotlib.axis import Axis as MatplotlibAxis
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
 from odebench.report.columns import Column, Kind
 from odebench.report.quantity import unit_for
@@ -56,24 +56,33 @@ def set_ticks(
         log: whether the scale is logarithmic.
     """
     chosen = _few(column, values, low, high, log)
+    words = power if log and _wide(low, high) else number
+    minor: list[float] = []
     if chosen:
         axis.set_major_locator(FixedLocator(chosen))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-        axis.set_minor_locator(NullLocator())
     elif not log:
         axis.set_major_locator(MaxNLocator(nbins=6, integer=column.dtype == "Int64" and column.kind is Kind.COUNT))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     else:
         decades = math.log10(high) - math.log10(low)
         if decades > 4:
-            axis.set_major_locator(FixedLocator(_decades(low, high)))
-            axis.set_minor_locator(NullLocator())
+            major = _decades(low, high)
         else:
-            axis.set_major_locator(LogLocator(base=10, subs=(1.0,) if decades > 2 else (1.0, 2.0, 5.0), numticks=9))
-            axis.set_minor_locator(LogLocator(base=10, subs=tuple(range(2, 10)), numticks=30))
-        words = power if column.log and _wide(low, high) else number
-        axis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
-        axis.set_minor_formatter(NullFormatter())
+            major = _multiples((1,) if decades > 2 else (1, 2, 5), low, high)
+            if len(major) < 2:
+                major = [value for value in MaxNLocator(nbins=4).tick_values(low, high) if low <= value <= high]
+            minor = [value for value in _multiples(range(2, 10), low, high) if value not in major]
+        axis.set_major_locator(FixedLocator(major))
+    axis.set_minor_locator(FixedLocator(minor))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _multiples(digits: Iterable[int], low: float, high: float) -> list[float]:
+    """Every digit times every power of ten in a range; matplotlib's own locator adds a decade at both ends, unseen."""
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [
+        value for exponent in exponents for digit in digits if low <= (value := float(f"{digit}e{exponent}")) <= high
+    ]
 
 
 def _decades(low: float, high: float) -> list[float]:
@@ -90,7 +99,7 @@ def _wide(low: float, high: float) -> bool:
 
 def _few(column: Column, values: Sequence[float], low: float, high: float, log: bool) -> list[float]:
     """The values themselves as ticks where the suite chose them and they are few; dense ones are thinned out."""
-    if column.kind not in (Kind.PARAMETER, Kind.COUNT) or not 1 <= len(values) <= 9 or min(values) < 1:
+    if column.kind not in (Kind.PARAMETER, Kind.COUNT) or not 1 <= len(values) <= 9 or (min(values) < 1 and not log):
         return []
     place = (lambda v: math.log(v / low) / math.log(high / low)) if log else (lambda v: (v - low) / (high - low))
     kept: list[float] = []

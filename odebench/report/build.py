@@ -116,7 +116,7 @@ def _draw_all(sources: Sequence[Source], target: Path) -> tuple[list[Picture], l
             for source, chart in same:
                 # The file of a figure is shown without the page, so it says itself where it comes from.
                 named = replace(chart, notes=(f"{source.label}.", *chart.notes)) if source.label else chart
-                figure = draw(named, palettes[chart.palette], extents)
+                figure = draw(named, palettes, extents)
                 pictures.append(_picture(figure, chart, source, target))
     return pictures, skipped
 

@@ -83,6 +83,7 @@ class Panel:
         guides: horizontal lines.
         floor: where an exact 0 is drawn on a logarithmic y axis.
         legend: whether the panel has a legend of its own, because its labels hold its own figures.
+        palette: whose colours it uses where that is not the chart's, or "".
     """
 
     title: str
@@ -94,6 +95,7 @@ class Panel:
     guides: tuple[Guide, ...] = ()
     floor: float = 2.0**-52
     legend: bool = False
+    palette: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+import statistics
 
-import numpy as np
 import pandas as pd
 
-from odebench.report.figures.selection import OK, UNSUPPORTED, drawn, least_encumbered, models, one_way
+from odebench.report.figures.selection import OK, UNSUPPORTED, drawn, least_encumbered, models, narrowed, one_way
 from odebench.report.statistics import eps
 
 TARGETS = (1e-3, 1e-6)
@@ -49,19 +49,22 @@ def equal_error(frame: pd.DataFrame, targets: tuple[float, ...] = TARGETS) -> pd
 
     Returns:
         Columns `model setting target solver nfe nfe_bound time_s time_bound least_error indicative failed cells`;
-        `nfe` and `time_s` are infinite where the solver does not get there and null where nobody measured it.
+        `nfe` and `time_s` are infinite where the solver does not get there and null where nobody measured it, undisturbed.
     """
     rows = []
+    frame = narrowed(
+        frame, "error_final", "nfe_forward", "time_forward_s", "timing_valid", "timing_indicative", "reference_digits"
+    )
     for model, scope in models(one_way(frame)):
         for (setting, solver), group in least_encumbered(scope).groupby(["setting_label", "solver_label"]):
-            asked = group[group["outcome"] != UNSUPPORTED]
-            if asked.empty or (drawn(group).shape[0] and drawn(group, "error_final").empty):
+            asked, ok = group[group["outcome"] != UNSUPPORTED], drawn(group)
+            if asked.empty or (len(ok) and ok["error_final"].isna().all()):
                 continue  # Not offered, or without a reference to measure an error against.
             evaluations = _points(group, "nfe_forward")
             times = _points(group[group["timing_valid"].fillna(False)], "time_forward_s")
             facts = {
-                "least_error": drawn(group, "error_final")["error_final"].min(),
-                "digits": drawn(group)["reference_digits"].min(),
+                "least_error": ok["error_final"].min(),
+                "digits": ok["reference_digits"].min(),
                 "indicative": bool(group["timing_indicative"].fillna(True).any()),
                 "failed": int((asked["outcome"] != OK).sum()),
                 "cells": len(asked),
@@ -69,6 +72,8 @@ def equal_error(frame: pd.DataFrame, targets: tuple[float, ...] = TARGETS) -> pd
             for target in targets:
                 nfe, nfe_bound = _cost(evaluations, target)
                 seconds, time_bound = _cost(times, target)
+                if seconds == math.inf and nfe is not None and nfe < math.inf:
+                    seconds = None  # It gets there, but on grids whose times are missing or were disturbed.
                 costs = {"nfe": nfe, "nfe_bound": nfe_bound, "time_s": seconds, "time_bound": time_bound}
                 rows.append({"model": model, "setting": setting, "target": target, "solver": solver} | costs | facts)
     names = ["model", "setting", "target", "solver", "nfe", "nfe_bound", "time_s", "time_bound", "least_error"]
@@ -82,10 +87,13 @@ def _points(group: pd.DataFrame, cost: str) -> tuple[list[float], list[float]] |
     if points.empty:
         # All cells failed: nothing is missing, it is infinitely expensive.
         return None if len(drawn(group, "error_final")) or group.empty else ([], [])
-    medians = points.groupby(_GRID, dropna=False)[["error_final", cost]].median().astype(float)
     # An error of exactly 0 is one at or below the rounding unit.
     least = min(eps(name) for name in points["dtype"].dropna().unique())
-    return np.maximum(medians["error_final"].to_numpy(), least).tolist(), medians[cost].tolist()
+    grids: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+    for *grid, error, spent in points[[*_GRID, "error_final", cost]].itertuples(index=False, name=None):
+        grids.setdefault(tuple(map(str, grid)), []).append((error, spent))
+    medians = [[float(statistics.median(values)) for values in zip(*same, strict=True)] for same in grids.values()]
+    return [max(error, least) for error, _ in medians], [spent for _, spent in medians]
 
 
 def _cost(points: tuple[list[float], list[float]] | None, target: float) -> tuple[float | None, bool]:

@@ -7,10 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from odebench.report.figures.selection import OK, UNSUPPORTED, drawn, models
+from odebench.report.figures.selection import OK, UNSUPPORTED, drawn, models, narrowed
 from odebench.report.statistics import memory_line, to_rounding
 
+# A line through two points explains everything and proves nothing.
+_STEPS_FOR_A_LAW = 3
 _SAME_QUESTION = ["model_label", "solver_label", "grid_label", "setting_label", "seed", "task"]
+_NEEDED = (
+    "cell_id", "nfe_forward", "nfe_backward", "grad_error_discrete", "grad_error_y0", "grad_error_params", "grad_rounding",
+    "memory_peak_bytes", "memory_grid_bytes", "time_total_s", "timing_valid", "timing_indicative",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +32,7 @@ class GradientSummary:
         exact: how many of these are at rounding.
         worst_discrete: the largest such error, or None.
         worst_continuous: the largest error against the continuous problem, or None.
-        bytes_low, bytes_high: range of the fitted bytes per step over models and solvers, or None.
+        bytes_low, bytes_high: range of the fitted bytes per step over models and solvers, or None; see `_best_laws`.
         time_ratio: geometric mean of total time over that of the baseline on the same question, or None.
         baseline: label of the method whose time is 1, or "".
         backward_ratio: evaluations of the backward pass over those of the forward pass, median, or None.
@@ -67,13 +73,16 @@ def baseline(frame: pd.DataFrame) -> str | None:
 
 def summarise(frame: pd.DataFrame) -> list[GradientSummary]:
     """A summary of every gradient method over all models, then for each model alone."""
-    asked = frame[frame["gradient"].notna()]
+    asked = narrowed(frame, *_NEEDED)
+    asked = asked[asked["gradient"].notna()]
     reference = baseline(asked)
     ratios = _time_ratios(asked, reference)
+    laws = bytes_per_step(asked)
     made = []
     for model, scope in [("", asked), *models(asked)]:
         for gradient, rows in scope.groupby("gradient_label", sort=True):
-            made.append(_summary(model, str(gradient), rows, ratios, reference or ""))
+            mine = (laws["gradient"] == gradient) & ((laws["model"] == model) | (model == ""))
+            made.append(_summary(model, str(gradient), rows, ratios, reference or "", _best_laws(laws[mine])))
     return made
 
 
@@ -81,16 +90,26 @@ def bytes_per_step(frame: pd.DataFrame) -> pd.DataFrame:
     """Fitted bytes per accepted step beyond the record of the grid, a row a model, solver, gradient method and setting.
 
     Returns:
-        Columns `model solver gradient setting bytes_per_step base_bytes explained points`.
+        Columns `model solver gradient setting bytes_per_step base_bytes explained points fixed`; `points` counts distinct
+        numbers of steps, and `fixed` tells whether the suite chose them all, rather than a tolerance.
     """
     rows = []
+    frame = narrowed(frame, "memory_peak_bytes", "memory_grid_bytes")
     measured = drawn(frame[frame["gradient"].notna()], "memory_peak_bytes", "steps_accepted")
     for key, group in measured.groupby(["model_label", "solver_label", "gradient_label", "setting_label"], sort=True):
         line = memory_line(group)
         if line:
-            rows.append((*map(str, key), line.slope, line.intercept, line.explained, line.points))
-    names = ["model", "solver", "gradient", "setting", "bytes_per_step", "base_bytes", "explained", "points"]
+            fixed = bool(group["rtol"].isna().all())
+            rows.append((*map(str, key), line.slope, line.intercept, line.explained, line.points, fixed))
+    names = ["model", "solver", "gradient", "setting", "bytes_per_step", "base_bytes", "explained", "points", "fixed"]
     return pd.DataFrame(rows, columns=names)
+
+
+def _best_laws(laws: pd.DataFrame) -> pd.DataFrame:
+    """The fits that a range may be told from: fixed grids of three sizes or more; where there are none, any three; else all."""
+    proven = laws[laws["points"] >= _STEPS_FOR_A_LAW]
+    fixed = proven[proven["fixed"].astype(bool)]
+    return next((found for found in (fixed, proven) if len(found)), laws)
 
 
 def _time_ratios(asked: pd.DataFrame, reference: str | None) -> pd.Series:
@@ -104,7 +123,9 @@ def _time_ratios(asked: pd.DataFrame, reference: str | None) -> pd.Series:
     return (joined["time_total_s"] / joined["base"]).dropna().astype(float)
 
 
-def _summary(model: str, gradient: str, rows: pd.DataFrame, ratios: pd.Series, reference: str) -> GradientSummary:
+def _summary(
+    model: str, gradient: str, rows: pd.DataFrame, ratios: pd.Series, reference: str, laws: pd.DataFrame
+) -> GradientSummary:
     offered = rows[rows["outcome"] != UNSUPPORTED]
     judged = drawn(rows, "grad_error_discrete")
     allowed = [
@@ -116,7 +137,7 @@ def _summary(model: str, gradient: str, rows: pd.DataFrame, ratios: pd.Series, r
             strict=True,
         )
     ]
-    sizes = bytes_per_step(rows)["bytes_per_step"]
+    sizes = laws["bytes_per_step"]
     mine = ratios[ratios.index.isin(rows.index)]
     counted = drawn(rows, "nfe_forward", "nfe_backward")
     shares = counted.loc[counted["nfe_forward"] > 0, "nfe_backward"] / counted["nfe_forward"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from odebench.report.equal_error import equal_error
+from odebench.report.figures.selection import drawn
 from odebench.report.gradient_summary import summarise
 from odebench.report.labels import joined, with_labels
 from odebench.report.quantity import ratio, shown
@@ -39,6 +40,7 @@ class Answer:
 def headline(frame: pd.DataFrame) -> list[Answer]:
     """Short answers from a loaded frame: the best solver of each model at equal error, then every gradient method.
 
+    The last one tells of timings that were disturbed, if there are any: costs hold undisturbed ones only.
     Rows of several machines in one frame are answered machine by machine.
     """
     machines = frame["machine_id"].nunique()
@@ -46,7 +48,7 @@ def headline(frame: pd.DataFrame) -> list[Answer]:
     for machine, rows in frame.groupby("machine_id", dropna=False, sort=True):
         labelled = rows if "model_label" in rows.columns else with_labels(rows)
         where = f"machine {str(machine)[:8]}: " if machines > 1 else ""
-        answers += _solvers(labelled, where) + _gradients(labelled, where)
+        answers += _solvers(labelled, where) + _gradients(labelled, where) + _times(labelled, where)
     return answers
 
 
@@ -54,11 +56,9 @@ def _solvers(frame: pd.DataFrame, where: str) -> list[Answer]:
     answers = []
     for (model, setting, target), group in equal_error(frame).groupby(["model", "setting", "target"], sort=False):
         question = f"{where}solver for {joined([model, setting])} at error ≤ {target:g}"
+        nearest = group["least_error"].min()
         group = group[group["nfe"].fillna(math.inf) < math.inf].sort_values("nfe")
         if group.empty:
-            nearest = (
-                equal_error(frame, (target,)).query("model == @model and setting == @setting")["least_error"].min()
-            )
             cost = "" if pd.isna(nearest) else f"the least error of all is {shown('error_final', nearest)}"
             answers.append(
                 Answer(
@@ -72,8 +72,6 @@ def _solvers(frame: pd.DataFrame, where: str) -> list[Answer]:
         if pd.notna(best["time_s"]):
             cost += f", {shown('time_forward_s', best['time_s'])}" + (" (indicative)" if best["indicative"] else "")
         trust = [f"reference good for {best['digits']:.0f} digits" if pd.notna(best["digits"]) else "reference unknown"]
-        if pd.isna(best["time_s"]):
-            trust.append("no undisturbed time")
         if equals:
             trust.append(f"as good: {', '.join(equals)}")
         if best["failed"]:
@@ -86,11 +84,12 @@ def _solvers(frame: pd.DataFrame, where: str) -> list[Answer]:
 
 def _gradients(frame: pd.DataFrame, where: str) -> list[Answer]:
     answers = []
+    several = frame.loc[frame["gradient"].notna(), "model_label"].nunique() > 1
     for one in summarise(frame):
         if one.model:
             continue
         cost = [f"{memory_range(one)} a step"] if one.bytes_high is not None else []
-        if one.time_ratio is not None:
+        if one.time_ratio is not None and one.gradient != one.baseline:
             doubt = " (indicative)" if one.indicative else ""
             cost.append(f"{ratio(one.time_ratio)} the time of {one.baseline}{doubt}")
         trust = {True: "exact", False: "not exact", None: "exactness"}[one.is_exact]
@@ -100,6 +99,29 @@ def _gradients(frame: pd.DataFrame, where: str) -> list[Answer]:
         if one.ok < one.cells:
             trust += f"; {one.cells - one.ok} of {one.cells} cells failed"
         answers.append(
-            Answer(question=f"{where}gradient method", answer=one.gradient, cost=", ".join(cost), trust=trust)
+            Answer(
+                question=f"{where}gradient method{', all models' if several else ''}",
+                answer=one.gradient,
+                cost=", ".join(cost),
+                trust=trust,
+            )
         )
     return answers
+
+
+def _times(frame: pd.DataFrame, where: str) -> list[Answer]:
+    """One row about the timings that are not told, rather than a word in each row that lacks one."""
+    timed = drawn(frame, "timing_valid")
+    disturbed = int((~timed["timing_valid"].astype(bool)).sum())
+    if not disturbed:
+        return []
+    cost = "no time is told above" if disturbed == len(timed) else "times that are missing above were disturbed"
+    return [
+        Answer(
+            question=f"{where}times",
+            answer=f"{disturbed} of {len(timed)} disturbed",
+            cost=cost,
+            trust="--force on an idle machine measures them again",
+            tone="bad",
+        )
+    ]

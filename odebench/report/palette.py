@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-# Told apart with any colour vision (after Okabe and Ito, "Color universal design", 2008; the yellow, unreadable on white,
-# is left out and a grey put in). The marker repeats what the colour says.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
+import seaborn
+
+# seaborn's palette that is told apart with any colour vision, without its yellow and its pale pink, which are unreadable on
+# white, and its brown, too close to the orange. The marker repeats what the colour says.
+_BLUE, _ORANGE, _GREEN, _RED, _PURPLE, _, _, _GREY, _, _SKY = seaborn.color_palette("colorblind").as_hex()
+COLOURS = (_BLUE, _RED, _GREEN, _PURPLE, _ORANGE, _SKY, _GREY)
 # The two lengths have no common factor, so 7 x 11 methods get pairs of their own.
 MARKERS = ("o", "s", "^", "D", "P", "X", "v", "p", "h", "<", ">")
 

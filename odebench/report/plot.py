@@ -12,7 +12,7 @@ from odebench.errors import OdebenchError
 from odebench.report.chart import Axis, Chart, Extents, Panel, Point, Series
 from odebench.report.columns import COLUMNS, Kind, column
 from odebench.report.draw import draw, save
-from odebench.report.figures.selection import OK, floor_and_guides
+from odebench.report.figures.selection import OK, at_floor, floor_and_guides
 from odebench.report.labels import joined, plain
 from odebench.report.palette import MARKERS, Look, Palette
 from odebench.report.where import known_column, select
@@ -62,7 +62,7 @@ def plot(
     if not target.parent.is_dir():
         raise PlotError(f"{target.parent} is no folder: make it, or choose another place for {target.name}.")
     chart, looks = comparison(frame, x, y, hue=hue, facet=facet, style=style, where=where)
-    return save(draw(chart, looks, Extents([chart])), target)
+    return save(draw(chart, {chart.palette: looks}, Extents([chart])), target)
 
 
 def comparison(
@@ -257,9 +257,7 @@ def _notes(
     lost += [f"{absent} without {x} or {y}"] if absent else []
     if lost:
         yield f"Not drawn: {', '.join(lost)}."
-    zeros = int((rows[y] == 0).sum()) if column(y).kind is Kind.ERROR else 0
-    if zeros:
-        yield f"{zeros} errors of exactly 0 are drawn as ▽ at the rounding unit."
+    yield from at_floor(rows, {name for name in (x, y) if column(name).kind is Kind.ERROR})
     if varying:
         yield f"Points are not joined where {', '.join(sorted(varying))} vary; show them by --hue, --facet or --style."
     seconds = Kind.SECONDS in (column(x).kind, column(y).kind)

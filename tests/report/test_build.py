@@ -60,15 +60,26 @@ def test_links_lead_somewhere(report, text):
 def test_every_figure_lies_beside_the_page_as_png_and_svg(report):
     assert {path.suffix for path in report.figures} == {".png", ".svg"}
     assert all(path.is_file() and path.parent == report.index.parent / "figures" for path in report.figures)
-    # Two models: a figure each of evaluations, time, same grid, y0, memory, times, round trip; parameters for one of them.
-    assert len(report.figures) == 2 * (2 * 7 + 1)
+    # Two models: a figure each of all, evaluations, time, same grid, y0, memory, times, round trip; one has parameters.
+    assert len(report.figures) == 2 * (2 * 8 + 1)
+
+
+def test_the_overview_of_each_model_comes_first(report, text):
+    assert [path.name for path in report.figures[:4]] == [
+        "overview-mlp-field.png",
+        "overview-mlp-field.svg",
+        "overview-van-der-pol.png",
+        "overview-van-der-pol.svg",
+    ]
+    images = [attributes["alt"] for tag, attributes in Reader(text).elements if tag == "img"]
+    assert images[0].startswith("mlp-field: which solver, which gradient method, at which cost.")
 
 
 def test_every_picture_has_words_for_those_who_cannot_see_it(text):
     images = [attributes for tag, attributes in Reader(text).elements if tag == "img"]
-    assert len(images) == 15
+    assert len(images) == 17
     assert all(len(one["alt"]) > 60 for one in images)
-    assert len({one["alt"] for one in images}) == 15
+    assert len({one["alt"] for one in images}) == 17
 
 
 def test_headings_descend_without_a_gap(text):

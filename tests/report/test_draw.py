@@ -1,7 +1,14 @@
 """Charts become pictures: scales, units, floors, legends, and no trace left in matplotlib."""
 
+from dataclasses import replace
+
 import matplotlib as mpl
+import numpy as np
 import pytest
+from matplotlib import pyplot
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.colors import to_hex
+from matplotlib.markers import MarkerStyle
 from PIL import Image
 
 from odebench.report.axes import is_logarithmic, number, power, unit_of
@@ -10,6 +17,7 @@ from odebench.report.columns import column
 from odebench.report.draw import draw, save
 from odebench.report.figures import FAMILIES
 from odebench.report.palette import COLOURS, MARKERS, Palette
+from odebench.report.statistics import fit_line
 from tests.report.synthetic import HOSTILE
 
 
@@ -22,8 +30,18 @@ def chart(ys=(1e-2, 1e-4), xs=(10, 100), x="nfe_forward", y="error_final", names
     return Chart(key="k", family="f", title="t", caption="c", panels=panels, palette="solver")
 
 
+def figure_of(one, names=("rk4",)):
+    return draw(one, {one.palette: Palette(names)})
+
+
 def axes_of(one):
-    return draw(one, Palette(["rk4"])).axes[0]
+    return figure_of(one).axes[0]
+
+
+def marks_of(axes):
+    """Places, paths and faces of the marks."""
+    (marks,) = [one for one in axes.collections if isinstance(one, PathCollection)]
+    return np.asarray(marks.get_offsets()), marks.get_paths(), marks.get_facecolors()
 
 
 def test_errors_are_logarithmic_and_short_ranges_of_counts_are_not():
@@ -55,10 +73,17 @@ def test_units_fit_the_values(name, values, unit):
 
 def test_zero_has_no_place_on_a_log_axis_but_the_floor():
     axes = axes_of(chart(ys=(1e-2, 0.0), floor=2.0**-52))
-    drawn = [y for line in axes.lines for y in line.get_ydata()]
-    assert min(drawn) == 2.0**-52
+    places, paths, faces = marks_of(axes)
+    assert places[:, 1] == pytest.approx(np.array([1e-2, 2.0**-52]))
     assert axes.get_ylim()[0] < 2.0**-52
-    assert any(line.get_marker() == "v" for line in axes.lines)
+    down = MarkerStyle("v")
+    assert (paths[1].vertices == down.get_path().transformed(down.get_transform()).vertices).all()
+    assert faces[1] == pytest.approx([1, 1, 1, 1]) and faces[0].min() < 1
+
+
+def test_an_error_of_0_has_a_place_on_a_horizontal_axis_too():
+    places, _, _ = marks_of(axes_of(chart(xs=(1e-2, 0.0), ys=(10, 1000), x="error_final", y="nfe_forward")))
+    assert places[:, 0] == pytest.approx(np.array([1e-2, 2.0**-52]))
 
 
 def test_a_count_that_can_be_0_is_linear():
@@ -68,18 +93,88 @@ def test_a_count_that_can_be_0_is_linear():
 
 @pytest.mark.parametrize("ys", [(1e-3, 1e-3), (0.0, 0.0), (1e-300, 1e300), (5e-324, 1.7e308)])
 def test_degenerate_ranges_are_drawn(ys, tmp_path):
-    assert save(draw(chart(ys=ys), Palette(["rk4"])), tmp_path / "a.png").stat().st_size > 0
+    assert save(figure_of(chart(ys=ys)), tmp_path / "a.png").stat().st_size > 0
 
 
 def test_single_points_and_equal_counts_are_drawn(tmp_path):
     for x in ("nfe_forward", "steps", "time_total_s", "grad_cosine"):
         one = chart(ys=(1e-3,), xs=(5,), x=x)
-        assert save(draw(one, Palette(["rk4"])), tmp_path / f"{x}.png").stat().st_size > 0
+        assert save(figure_of(one), tmp_path / f"{x}.png").stat().st_size > 0
 
 
 def test_ticks_of_few_chosen_values_are_those_values():
     axes = axes_of(chart(ys=(1e-1, 1e-2, 1e-3), xs=(32, 64, 256), x="steps"))
     assert list(axes.get_xticks()) == [32, 64, 256]
+
+
+def test_ticks_of_chosen_tolerances_are_those_values():
+    axes = axes_of(chart(ys=(1e-1, 1e-4), xs=(1e-3, 1e-6), x="rtol"))
+    assert list(axes.get_xticks()) == [1e-6, 1e-3]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["10⁻⁶", "10⁻³"]
+    assert not len(axes.get_xticks(minor=True))
+
+
+@pytest.mark.parametrize("ys", [(0.88, 0.98), (2.1, 3.3), (1e-3, 2e-3), (3e-9, 4e-3), (0.4, 60.0)])
+def test_every_axis_has_two_ticks_with_words_or_more_and_none_beyond_its_limits(ys):
+    axes = axes_of(chart(ys=ys))
+    low, high = axes.get_ylim()
+    assert len(axes.get_yticks()) >= 2
+    assert all(low <= tick <= high for tick in (*axes.get_yticks(), *axes.get_yticks(minor=True)))
+
+
+def test_each_series_has_its_colour_its_marker_and_a_line_of_its_own():
+    palette = Palette(["1", "rk4"])
+    axes = figure_of(chart(names=("1", "rk4", "1")), ["1", "rk4"]).axes[0]
+    _, paths, faces = marks_of(axes)
+    assert [to_hex(face) for face in faces[::2]] == [palette[name].colour for name in ("1", "rk4", "1")]
+    for path, name in zip(paths[::2], ("1", "rk4", "1"), strict=True):
+        style = MarkerStyle(palette[name].marker)
+        assert (path.vertices == style.get_path().transformed(style.get_transform()).vertices).all()
+    assert sorted(to_hex(line.get_color()) for line in axes.lines) == sorted(
+        palette[n].colour for n in ("1", "rk4", "1")
+    )
+    for line in axes.lines:
+        assert line.get_xydata() == pytest.approx(np.array([[10, 1e-2], [100, 1e-4]]))
+
+
+def test_points_that_are_not_to_be_trusted_are_hollow_and_intervals_stand_where_they_were_measured():
+    points = (Point(x=1.0, y=1e-2, x_low=0.5, x_high=2.0, hollow=True), Point(x=4.0, y=1e-3, y_low=5e-4, y_high=4e-3))
+    series = (Series(name="rk4", label="rk4", points=points, joined=False),)
+    panels = (Panel(title="", x=Axis("time_forward_s"), y=Axis("error_final"), series=series),)
+    axes = axes_of(Chart(key="k", family="f", title="t", caption="c", panels=panels, palette="solver"))
+    _, _, faces = marks_of(axes)
+    assert [tuple(face) == (1, 1, 1, 1) for face in faces] == [True, False]
+    whiskers = [one.get_segments() for one in axes.collections if isinstance(one, LineCollection)]
+    assert [segment for (segment,) in whiskers] == [
+        pytest.approx(np.array([[0.5, 1e-2], [2.0, 1e-2]])),
+        pytest.approx(np.array([[4.0, 5e-4], [4.0, 4e-3]])),
+    ]
+    assert not axes.lines
+
+
+def test_a_fitted_line_is_drawn_in_shown_units_between_the_outermost_points():
+    points = tuple(Point(x=x, y=1024.0 * (x + 4)) for x in (16, 64, 256))
+    series = (Series(name="rk4", label="", points=points, joined=False, fit=fit_line([0, 1], [4096, 5120])),)
+    panels = (Panel(title="", x=Axis("steps"), y=Axis("memory_peak_bytes"), series=series),)
+    (line,) = axes_of(Chart(key="k", family="f", title="t", caption="c", panels=panels, palette="solver")).lines
+    x, y = line.get_data()
+    assert (x[0], x[-1]) == pytest.approx((16, 256))
+    assert y == pytest.approx(x + 4)
+
+
+def test_a_categorical_axis_has_no_label_of_its_own(labelled):
+    one = next(family for family in FAMILIES if family.__name__ == "forward_and_backward")(labelled)[0]
+    figure = draw(one, palettes(labelled))
+    assert [axes.get_ylabel() for axes in figure.axes] == ["", ""]
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == list(one.panels[0].rows)
+
+
+def test_a_panel_can_have_looks_of_its_own():
+    one = chart(names=("rk4",))
+    one = replace(one, panels=(*one.panels, replace(one.panels[0], palette="gradient")))
+    figure = draw(one, {"solver": Palette(["rk4"]), "gradient": Palette(["anode", "rk4"])})
+    colours = [to_hex(marks_of(axes)[2][0]) for axes in figure.axes]
+    assert colours == list(COLOURS[:2])
 
 
 @pytest.mark.parametrize(
@@ -116,30 +211,34 @@ def test_colours_stand_out_from_white(colour):
 def test_names_are_words_and_never_formulas(suffix, tmp_path):
     names = (HOSTILE, "$\\frac{1}$", "_hidden", "名前", "x" * 200)
     one = chart(names=names, guides=(Guide(1e-3, "$guide"),))
-    assert save(draw(one, Palette(names)), tmp_path / f"a{suffix}").stat().st_size > 0
+    assert save(figure_of(one, names), tmp_path / f"a{suffix}").stat().st_size > 0
 
 
 def test_a_series_that_begins_with_an_underscore_is_in_the_legend():
-    figure = draw(chart(names=("_hidden", "rk4")), Palette(["_hidden", "rk4"]))
+    figure = figure_of(chart(names=("_hidden", "rk4")), ["_hidden", "rk4"])
     (legend,) = [legend for sub in figure.subfigs for legend in sub.legends]
     assert [text.get_text().strip() for text in legend.get_texts()] == ["_hidden", "rk4"]
 
 
+def palettes(labelled):
+    return {owner: Palette(labelled[f"{owner}_label"].dropna()) for owner in ("solver", "gradient")}
+
+
 def test_pictures_are_1600_pixels_wide_and_nothing_stays_in_matplotlib(labelled, tmp_path):
     before = dict(mpl.rcParams)
-    palette = Palette(labelled["solver_label"].dropna())
     for family in FAMILIES:
         made = family(labelled)[0]
-        path = save(draw(made, palette), tmp_path / f"{made.family}.png")
+        path = save(draw(made, palettes(labelled)), tmp_path / f"{made.family}.png")
         with Image.open(path) as picture:
             assert picture.size[0] in (1599, 1600)
     assert dict(mpl.rcParams) == before
+    assert pyplot.get_fignums() == []
 
 
-def test_the_same_chart_gives_the_same_bytes(labelled, tmp_path):
-    one = FAMILIES[0](labelled)[0]
-    palette = Palette(labelled["solver_label"].dropna())
-    paths = [save(draw(one, palette), tmp_path / f"{place}.svg") for place in range(2)]
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
+def test_the_same_chart_gives_the_same_bytes(family, labelled, tmp_path):
+    one = family(labelled)[0]
+    paths = [save(draw(one, palettes(labelled)), tmp_path / f"{place}.svg") for place in range(2)]
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
@@ -170,9 +269,9 @@ def overlaps(figure):
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
 def test_no_legend_covers_anything(family, labelled):
     one = family(labelled)[0]
-    assert not overlaps(draw(one, Palette(labelled[f"{one.palette}_label"].dropna())))
+    assert not overlaps(draw(one, palettes(labelled)))
 
 
 def test_many_long_names_do_not_cover_anything_either():
     names = tuple(f"library-{place}/a-rather-long-method (order={place})" for place in range(24))
-    assert not overlaps(draw(chart(names=names), Palette(names)))
+    assert not overlaps(figure_of(chart(names=names), names))

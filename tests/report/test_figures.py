@@ -3,7 +3,7 @@
 import pytest
 
 from odebench.report.chart import Chart, Extents, Skipped
-from odebench.report.figures import FAMILIES, gradient_error, memory, roundtrip, times, work_precision
+from odebench.report.figures import FAMILIES, gradient_error, memory, overview, roundtrip, times, work_precision
 from odebench.report.frame import frame_of
 from odebench.report.labels import with_labels
 from tests.report.synthetic import GRADIENTS, failed, record
@@ -141,6 +141,49 @@ def test_memory_has_the_fitted_bytes_per_step_in_its_legend():
         "direct · 16 KiB a step",
     ]
     assert all(series.fit is not None for series in chart.panels[0].series)
+
+
+def test_the_overview_shows_solvers_and_the_gradient_methods_of_one_solver():
+    made = integrations("euler") + integrations("rk4") + integrations("dopri5", steps=(32,))
+    made += gradients("direct") + gradients("continuous-adjoint") + gradients("direct", solver="euler", steps=(32, 64))
+    (chart,) = charts(overview.overview, made)
+    work, errors, sizes = chart.panels
+    assert [series.label for series in work.series] == ["dopri5", "euler", "rk4"]
+    assert (work.palette, errors.palette, chart.palette) == ("solver", "", "gradient")
+    assert [series.label for series in errors.series] == ["continuous-adjoint", "direct"]
+    # Names stand in the middle, and what they cost beside them; the methods are in the same order.
+    assert [series.label for series in sizes.series] == ["16 bytes a step", "16 KiB a step"]
+    assert [series.name for series in sizes.series] == ["continuous-adjoint", "direct"]
+    assert errors.title.endswith("(rk4)") and sizes.title.endswith("(rk4)")
+    assert {point.x for series in errors.series for point in series.points} == {32, 64, 128}
+
+
+def test_the_overview_prefers_fixed_grids_and_takes_tolerances_where_there_are_none():
+    tolerances = [
+        record("gradient", "mlp-field", "dopri5", name, {"rtol": rtol, "atol": rtol, "batch": "joint"})
+        for name in ("direct", "anode")
+        for rtol in (1e-3, 1e-5, 1e-7)
+    ]
+    (chart,) = charts(overview.overview, gradients(steps=(32,)) + tolerances)
+    assert chart.panels[1].title.endswith("(rk4)")
+    (chart,) = charts(overview.overview, tolerances)
+    assert chart.panels[1].title.endswith("(dopri5)")
+
+
+def test_a_gradient_method_that_the_overview_lacks_is_named():
+    unknown = gradients("anode")
+    for one in unknown:
+        one["parts"]["quality"]["values"]["grad_error_discrete"] = None
+    (chart,) = charts(overview.overview, gradients() + unknown)
+    assert chart.notes == ("Not in this figure: anode; see those below.",)
+
+
+def test_a_model_without_gradients_or_without_solver_errors_has_no_overview():
+    assert charts(overview.overview, integrations()) == []
+    unknown = gradients()
+    for one in unknown:
+        one["parts"]["quality"]["values"]["error_final"] = None
+    assert charts(overview.overview, unknown) == []
 
 
 def test_many_solvers_are_spread_over_several_memory_figures():

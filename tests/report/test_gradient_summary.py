@@ -49,6 +49,31 @@ def test_bytes_per_step_are_fitted_for_each_method():
     assert found["base_bytes"].tolist() == pytest.approx([20_000, 20_000])
 
 
+def adaptive(name, tolerances, slope):
+    """Cells of an adaptive solver whose memory grows by so many bytes a step beyond the grid's record."""
+    made = []
+    for rtol in tolerances:
+        one = record("gradient", "mlp-field", "dopri5", name, {"rtol": rtol, "atol": rtol, "batch": "joint"})
+        steps = one["parts"]["quality"]["values"]["steps_accepted"]
+        one["parts"]["memory"]["values"]["memory_peak_bytes"] = 1000 + slope * steps
+        made.append(one)
+    return made
+
+
+def test_a_range_of_bytes_is_told_from_fixed_grids_of_three_sizes_where_there_are_any():
+    fixed = cells("direct")
+    two = cells("direct", solver="euler", steps=(32, 64))
+    pair, triple = adaptive("direct", (1e-3, 1e-5), 7), adaptive("direct", (1e-3, 1e-5, 1e-7), 9)
+
+    def told(*groups):
+        one = overall(table(*groups))["direct"]
+        return one.bytes_low, one.bytes_high
+
+    assert told(fixed, two, triple) == pytest.approx((4 * 4096, 4 * 4096))
+    assert told(two, triple) == pytest.approx((9, 9))
+    assert told(two, pair) == pytest.approx((7, 4096))
+
+
 def test_the_baseline_is_the_method_that_evaluates_nothing_in_its_backward_pass():
     assert baseline(table(cells("anode"), cells("direct"), cells("step-checkpoint"))) == "direct"
     assert baseline(table(cells("anode"))) is None

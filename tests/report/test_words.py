@@ -1,13 +1,16 @@
 """Tables, short answers and remarks: what the report says in words."""
 
+from dataclasses import replace
+
 import pytest
 
 from odebench.report.frame import frame_of
+from odebench.report.gradient_summary import summarise
 from odebench.report.headline import headline
 from odebench.report.labels import with_labels
 from odebench.report.quantity import shown
 from odebench.report.tables.cells import every_cell, failures
-from odebench.report.tables.methods import gradient_methods, memory_laws, orders
+from odebench.report.tables.methods import gradient_methods, memory_laws, memory_range, orders
 from odebench.report.tables.solvers import best_at_equal_error, every_solver_at_equal_error
 from odebench.report.trust import remarks
 from tests.report.synthetic import LAPTOP, SERVER, failed, record
@@ -96,7 +99,7 @@ def test_the_short_answer_names_solver_cost_and_trust(frame):
     assert solver.answer in {"rk4", "dopri5"}
     assert "evaluations" in solver.cost and "(indicative)" in solver.cost
     assert "14 digits" in solver.trust
-    methods = {one.answer: one for one in answers if one.question == "gradient method"}
+    methods = {one.answer: one for one in answers if one.question == "gradient method, all models"}
     assert methods["direct"].trust.startswith("exact")
     assert methods["continuous-adjoint"].trust.startswith("not exact")
     assert "16 bytes a step" in methods["continuous-adjoint"].cost
@@ -108,13 +111,33 @@ def test_an_unreached_error_is_no_answer():
     assert all("least error" in one.cost for one in answers)
 
 
-def test_a_time_that_was_disturbed_is_not_told_and_its_absence_is():
+def test_times_that_were_disturbed_are_not_told_and_one_row_says_so():
     one = integrations()
+    assert not [answer for answer in headline(frame_of(one)) if answer.question == "times"]
     for cell in one:
         cell["parts"]["timing"]["rounds"][0]["valid"] = False
-    answer = headline(frame_of(one))[0]
-    assert "ms" not in answer.cost
-    assert "no undisturbed time" in answer.trust
+    answers = headline(frame_of(one))
+    assert not any("ms" in answer.cost for answer in answers)
+    assert [answer.question for answer in answers].count("times") == 1
+    assert (answers[-1].answer, answers[-1].cost) == ("4 of 4 disturbed", "no time is told above")
+
+
+def test_a_solver_whose_finer_grids_were_disturbed_has_no_time_rather_than_an_infinite_one():
+    one = integrations()
+    for cell in one[1:]:
+        cell["parts"]["timing"]["rounds"][0]["valid"] = False
+    answers = headline(frame_of(one))
+    assert answers[1].answer == "rk4" and answers[1].cost.endswith("evaluations")
+    assert answers[-1].cost == "times that are missing above were disturbed"
+    times = {row[1]: row[4] for row in texts(every_solver_at_equal_error(made(one)))}
+    assert times["≤ 0.001"].startswith("≤ 2.") and times["≤ 1e-06"] == "–"
+
+
+def test_sizes_of_one_unit_name_it_once(labelled):
+    (row,) = [one for one in summarise(labelled) if not one.model and one.gradient == "direct"]
+    assert memory_range(row) == "4 – 16 KiB"
+    assert memory_range(replace(row, bytes_low=100.0)) == "100 bytes – 16 KiB"
+    assert memory_range(replace(row, bytes_low=row.bytes_high)) == "16 KiB"
 
 
 def test_machines_are_answered_one_by_one():

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import pandas as pd
 
 from odebench.report.chart import Chart, Skipped
-from odebench.report.figures import gradient_error, memory, roundtrip, times, work_precision
+from odebench.report.figures import gradient_error, memory, overview, roundtrip, times, work_precision
 
 # In the order of the page.
 FAMILIES: tuple[Callable[[pd.DataFrame], list[Chart | Skipped]], ...] = (
+    overview.overview,
     work_precision.against_evaluations,
     work_precision.against_time,
     gradient_error.discrete,

@@ -11,6 +11,7 @@ from odebench.report.figures.selection import (
     in_pieces,
     key_of,
     models,
+    narrowed,
     notes,
     series_by,
     solver_panels,
@@ -33,6 +34,7 @@ _DISCRETE = (
 def continuous(frame: pd.DataFrame) -> list[Chart | Skipped]:
     """Errors against the gradient of the continuous problem; y0 and parameters in charts of their own."""
     charts: list[Chart | Skipped] = []
+    frame = narrowed(frame, "grad_error_y0", "grad_error_params")
     for model, scope in models(frame[frame["gradient"].notna()]):
         found = [
             chart
@@ -47,6 +49,7 @@ def continuous(frame: pd.DataFrame) -> list[Chart | Skipped]:
 
 def discrete(frame: pd.DataFrame) -> list[Chart | Skipped]:
     """Errors against the exact gradient of the same grid."""
+    frame = narrowed(frame, "grad_error_discrete")
     return [
         chart
         for model, scope in models(frame[frame["gradient"].notna()])

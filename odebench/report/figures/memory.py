@@ -11,6 +11,7 @@ from odebench.report.figures.selection import (
     in_pieces,
     key_of,
     models,
+    narrowed,
     notes,
     one_way,
     series_by,
@@ -29,6 +30,7 @@ _CAPTION = (
 def against_steps(frame: pd.DataFrame) -> list[Chart | Skipped]:
     """Peak memory against accepted steps, a chart a model and a panel a solver."""
     made: list[Chart | Skipped] = []
+    frame = narrowed(frame, "memory_peak_bytes", "memory_grid_bytes")
     for model, scope in models(one_way(frame)):
         rows = drawn(scope, "memory_peak_bytes", "steps_accepted")
         if rows["gradient"].notna().any():  # without a gradient nothing is stored, so that there is nothing to compare
@@ -44,7 +46,7 @@ def against_steps(frame: pd.DataFrame) -> list[Chart | Skipped]:
                 title=str(solver),
                 x=Axis("steps_accepted", "steps"),
                 y=Axis("memory_peak_bytes"),
-                series=series_by(group, "gradient", "steps_accepted", "memory_peak_bytes", fits=_fits(group)),
+                series=series_by(group, "gradient", "steps_accepted", "memory_peak_bytes", fits=fits_of(group)),
                 legend=True,
             )
             for solver, group in rows.groupby("solver_label", sort=True)
@@ -66,7 +68,7 @@ def against_steps(frame: pd.DataFrame) -> list[Chart | Skipped]:
     return made
 
 
-def _fits(rows: pd.DataFrame) -> dict[tuple[str, str], tuple[Line | None, str]]:
+def fits_of(rows: pd.DataFrame) -> dict[tuple[str, str], tuple[Line | None, str]]:
     """Fitted line and words of each method and setting."""
     fits = {}
     named = rows.assign(gradient_label=rows["gradient_label"].fillna(NO_GRADIENT))

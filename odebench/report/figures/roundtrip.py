@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from odebench.report.chart import Axis, Chart, Panel, Skipped
-from odebench.report.figures.selection import drawn, floor_and_guides, key_of, models, notes, series_by
+from odebench.report.figures.selection import drawn, floor_and_guides, key_of, models, narrowed, notes, series_by
 
 FAMILY = "Round trip"
 _CAPTION = (
@@ -17,6 +17,7 @@ _TITLES = {False: "fixed steps", True: "adaptive, by tolerance"}
 
 def roundtrip(frame: pd.DataFrame) -> list[Chart | Skipped]:
     """Round-trip error against steps and against tolerance, a chart a model."""
+    frame = narrowed(frame)
     asked = frame[frame["task"].isin(frame.loc[frame["roundtrip_error"].notna(), "task"].unique())]
     made: list[Chart | Skipped] = []
     if asked.empty:

@@ -16,9 +16,25 @@ OK, UNSUPPORTED = Outcome.OK.word, Outcome.UNSUPPORTED.word
 NO_GRADIENT = "no gradient"
 
 
+# What every conclusion needs of a row, whatever it is about.
+_ALWAYS = (
+    "outcome", "task", "model", "solver", "gradient", "dtype", "seed", "roundtrip_error", "steps_accepted",
+    "steps", "step_size", "rtol", "atol",
+    "model_label", "solver_label", "gradient_label", "grid_label", "setting_label",
+)  # fmt: skip
+
+
+def narrowed(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """The frame with what tells rows apart and these columns only: every selection copies each column that it has."""
+    return frame[[name for name in dict.fromkeys((*_ALWAYS, *columns)) if name in frame.columns]]
+
+
 def drawn(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
     """Rows that ended ok and hold all the columns."""
-    return frame[(frame["outcome"] == OK) & frame[list(columns)].notna().all(axis=1)]
+    kept = frame["outcome"] == OK
+    for name in columns:
+        kept &= frame[name].notna()
+    return frame[kept]
 
 
 def one_way(frame: pd.DataFrame) -> pd.DataFrame:
@@ -45,9 +61,7 @@ def notes(scope: pd.DataFrame, columns: list[str], rows: pd.DataFrame) -> tuple[
     if absent:
         said.append(f"{absent} without this figure, see the reasons in the table of all cells")
     found = [f"Not drawn: {'; '.join(said)}."] if said else []
-    zeros = sum(int((rows[name] == 0).sum()) for name in columns if "error" in name)
-    if zeros:
-        found.append(f"{zeros} errors of exactly 0 are drawn as ▽ at the rounding unit.")
+    found += at_floor(rows, columns)
     if any(name.startswith("time") for name in columns):
         if rows["timing_indicative"].fillna(False).any():
             found.append("Times are indicative: fewer than three processes measured them.")
@@ -55,6 +69,14 @@ def notes(scope: pd.DataFrame, columns: list[str], rows: pd.DataFrame) -> tuple[
         if invalid:
             found.append(f"{invalid} hollow marks: timings that were disturbed.")
     return tuple(found)
+
+
+def at_floor(rows: pd.DataFrame, columns: Iterable[str]) -> list[str]:
+    """A sentence about the errors of exactly 0 among some columns, none where there is no such error."""
+    zeros = sum(int((rows[name] == 0).sum()) for name in columns if "error" in name)
+    if not zeros:
+        return []
+    return [f"{zeros} error{'s' if zeros > 1 else ''} of exactly 0 drawn as ▽ at the rounding unit."]
 
 
 def models(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -122,9 +144,15 @@ def series_by(
     return tuple(made)
 
 
+def ends_of(name: str) -> tuple[str, str]:
+    """Columns with the lower and the upper end of the interval of a time: `time_total_low_s` for `time_total_s`."""
+    stem = name.removesuffix("_s")
+    return f"{stem}_low_s", f"{stem}_high_s"
+
+
 def _interval(same: pd.DataFrame, x: str) -> dict[str, float]:
     """Ends of the interval of a time, {} for what has none or comes from several rows."""
-    low, high = x.removesuffix("_s") + "_low_s", x.removesuffix("_s") + "_high_s"
+    low, high = ends_of(x)
     if len(same) != 1 or low not in same.columns or same[low].isna().any():
         return {}
     return {"x_low": float(same[low].iloc[0]), "x_high": float(same[high].iloc[0])}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from odebench.report.chart import Axis, Chart, Panel, Point, Series, Skipped
-from odebench.report.figures.selection import drawn, key_of, models, notes
+from odebench.report.figures.selection import drawn, ends_of, key_of, models, narrowed, notes
 from odebench.report.labels import joined
 
 FAMILY = "Forward and backward time"
@@ -18,6 +18,9 @@ _CAPTION = (
 def forward_and_backward(frame: pd.DataFrame) -> list[Chart | Skipped]:
     """Times of the forward and of the backward pass side by side, a chart a model."""
     made: list[Chart | Skipped] = []
+    shown = ("time_forward_s", "time_backward_s")
+    ends = (end for name in shown for end in ends_of(name))
+    frame = narrowed(frame, *shown, *ends, "timing_valid", "timing_indicative")
     for model, scope in models(frame[frame["gradient"].notna()]):
         rows = drawn(scope, "time_forward_s", "time_backward_s")
         key, title = key_of(model, "time"), f"{model}: forward and backward time of the gradient methods"
@@ -74,12 +77,13 @@ def _series(rows: pd.DataFrame, name: str, places: list[str]) -> tuple[Series, .
     for nth, method in enumerate(methods):
         points = []
         for place, group in rows[rows["gradient_label"] == method].groupby("place"):
+            low, high = (_only(group[end]) for end in ends_of(name))
             points.append(
                 Point(
                     x=float(group[name].median()),
                     y=places.index(place) + (nth - (len(methods) - 1) / 2) * apart,
-                    x_low=_end(group, name, "low"),
-                    x_high=_end(group, name, "high"),
+                    x_low=low,
+                    x_high=high,
                     hollow=not group["timing_valid"].fillna(True).all(),
                 )
             )
@@ -87,6 +91,6 @@ def _series(rows: pd.DataFrame, name: str, places: list[str]) -> tuple[Series, .
     return tuple(made)
 
 
-def _end(group: pd.DataFrame, name: str, end: str) -> float | None:
-    values = group[name.removesuffix("_s") + f"_{end}_s"]
-    return float(values.iloc[0]) if len(group) == 1 and values.notna().all() else None
+def _only(values: pd.Series) -> float | None:
+    """The one value of a series; None where it is missing or there are several."""
+    return float(values.iloc[0]) if len(values) == 1 and values.notna().all() else None

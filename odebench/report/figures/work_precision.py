@@ -7,10 +7,12 @@ import pandas as pd
 from odebench.report.chart import Axis, Chart, Panel, Skipped
 from odebench.report.figures.selection import (
     drawn,
+    ends_of,
     floor_and_guides,
     key_of,
     least_encumbered,
     models,
+    narrowed,
     notes,
     one_way,
     series_by,
@@ -46,6 +48,7 @@ def against_time(frame: pd.DataFrame) -> list[Chart | Skipped]:
 
 def _charts(frame: pd.DataFrame, cost: str, family: str, title: str, caption: str) -> list[Chart | Skipped]:
     made: list[Chart | Skipped] = []
+    frame = narrowed(frame, "error_final", cost, *ends_of(cost), "timing_valid", "timing_indicative")
     for model, scope in models(one_way(frame)):
         scope = least_encumbered(scope)
         rows = drawn(scope, "error_final", cost)

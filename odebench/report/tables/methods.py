@@ -30,7 +30,11 @@ def gradient_methods(frame: pd.DataFrame) -> Table:
             Heading("exact", COLUMNS["grad_error_discrete"].meaning, True),
             Heading("worst error, same grid", COLUMNS["grad_error_discrete"].meaning, True),
             Heading("worst error, continuous", COLUMNS["grad_error_params"].meaning, True),
-            Heading("memory a step", "Range of the fitted bytes per step over the solvers.", True),
+            Heading(
+                "memory a step",
+                "Range of the fitted bytes per step over the solvers, from fixed grids of three sizes where there are any.",
+                True,
+            ),
             Heading("time", f"Total time over that of {base}." if base else "", True),
             Heading("evaluations backward / forward", "Median over the cells.", True),
             Heading("ok", "Cells that ended ok, of those that are offered.", True),
@@ -54,7 +58,10 @@ def memory_range(summary: GradientSummary) -> str:
     if summary.bytes_low is None or summary.bytes_high is None:
         return MISSING
     low, high = (shown("memory_peak_bytes", round(size)) for size in (summary.bytes_low, summary.bytes_high))
-    return low if low == high else f"{low} – {high}"
+    if low == high:
+        return low
+    (_, unit), (_, other) = low.rsplit(" ", 1), high.rsplit(" ", 1)
+    return f"{low.removesuffix(f' {unit}') if unit == other else low} – {high}"
 
 
 def _gradient_row(one: GradientSummary) -> tuple[Value, ...]:
