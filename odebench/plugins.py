@@ -5,12 +5,14 @@ Built-in methods arrive here by the same hooks as anybody's. Nothing is loaded a
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.util
 import inspect
 import os
 import re
+import sys
 import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -212,7 +214,8 @@ def build_registry(
         offered: list[Entry] = []
         hook: list[str | None] = [None]
         try:
-            module = load()
+            with contextlib.redirect_stdout(sys.stderr):  # what a plugin says must not stand in what a program reads
+                module = load()
             _check_marks(module)
             manager.register(module, name=str(source.path or source.plugin) + "|" + module.__name__)
             manager.check_pending()
@@ -220,8 +223,14 @@ def build_registry(
                 hook[0] = hook_name
                 others = [plugin for plugin in manager.get_plugins() if plugin is not module]
                 register = _register(kind, promised, source, offered)
-                manager.subset_hook_caller(hook_name, others)(register=register)
+                with contextlib.redirect_stdout(sys.stderr):
+                    manager.subset_hook_caller(hook_name, others)(register=register)
             hook[0] = None
+            if source.path and not offered:
+                raise PluginError(
+                    f"{source.path} registers nothing. Write a function such as `odebench_register_solvers(register)`, with "
+                    "`@odebench.hookimpl` above it."
+                )
             registry.add(offered)
             registry.sources.append(source)
         except (Exception, SystemExit) as cause:

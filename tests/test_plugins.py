@@ -138,9 +138,23 @@ def test_hook_odebench_register_tasks(tmp_path):
         ),
         (SOLVER.replace("{name}", "Not Kebab"), "a name is lower case"),
         (SOLVER.replace("{name}", "library/mine"), "a prefix belongs to an installed plugin; call it 'mine'"),
+        ("x = 1", "registers nothing. Write a function such as"),
         (SOLVER.replace("{name}", "rk4"), "is already registered by plugin 'odebench'"),
     ],
-    ids=["import", "exit", "syntax", "misspelt", "unmarked", "argument", "type", "abstract", "name", "prefix", "taken"],
+    ids=[
+        "import",
+        "exit",
+        "syntax",
+        "misspelt",
+        "unmarked",
+        "argument",
+        "type",
+        "abstract",
+        "name",
+        "prefix",
+        "nothing",
+        "taken",
+    ],
 )
 def test_a_broken_plugin_costs_only_itself_and_says_why(tmp_path, code, said):
     broken = tmp_path / "broken.py"
@@ -214,3 +228,10 @@ def test_distributions_can_be_left_out(installed, monkeypatch):
 
 def test_every_kind_has_a_hook():
     assert set(KINDS) == {"solver", "gradient", "model", "task"}
+
+
+def test_what_a_plugin_prints_when_it_is_loaded_does_not_reach_standard_output(tmp_path, capsys):
+    registry = load(write(tmp_path, "loud", "print('hello')\n" + textwrap.dedent(SOLVER), name="loud"))
+    assert "loud" in registry.names("solver")
+    said = capsys.readouterr()
+    assert (said.out, "hello" in said.err) == ("", True)

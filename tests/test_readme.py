@@ -78,3 +78,8 @@ def test_each_hook_stands_in_the_readme_with_its_signature_and_has_a_test(name):
 def test_pictures_of_the_readme_are_there():
     for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
         assert (ROOT / path).is_file(), path
+
+
+def test_nothing_of_the_readme_is_left_to_be_filled_in():
+    words = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b|\bOVERHEAD\b|\bTODO\b", README))
+    assert words <= {"ODEBENCH_CACHE", "ODEBENCH_DISABLE_PLUGINS"}

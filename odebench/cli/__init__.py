@@ -21,7 +21,7 @@ def main() -> None:
     Example:
       odebench run suites/quickstart.toml
 
-    Exit codes: 0 done; 1 --strict, or a plugin, failed; 2 wrong usage or a faulty suite; 130 interrupted.
+    Exit codes: 0 done; 1 --strict failed; 2 wrong usage, a faulty suite, or --strict-plugins failed; 130 interrupted.
     """
 
 

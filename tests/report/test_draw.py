@@ -13,7 +13,7 @@ from PIL import Image
 
 from odebench.report.axes import is_logarithmic, number, power, unit_of
 from odebench.report.chart import Axis, Chart, Guide, Panel, Point, Series
-from odebench.report.columns import column
+from odebench.report.columns import DOCUMENTED, Kind, column
 from odebench.report.draw import draw, save
 from odebench.report.figures import FAMILIES
 from odebench.report.palette import COLOURS, MARKERS, Palette
@@ -270,6 +270,16 @@ def overlaps(figure):
 def test_no_legend_covers_anything(family, labelled):
     one = family(labelled)[0]
     assert not overlaps(draw(one, palettes(labelled)))
+
+
+@pytest.mark.parametrize("name", [one.name for one in DOCUMENTED if one.kind not in (Kind.IDENTITY, Kind.TEXT)])
+def test_labels_of_axes_are_no_longer_than_the_axes(name):
+    one = chart(xs=(2, 3), ys=(1, 2), x=name, y=name)
+    figure = figure_of(replace(one, panels=one.panels * 6))
+    renderer = figure.canvas.get_renderer()
+    for axes in figure.axes:
+        assert axes.yaxis.label.get_window_extent(renderer).height < axes.bbox.height
+        assert axes.xaxis.label.get_window_extent(renderer).width < axes.bbox.width
 
 
 def test_many_long_names_do_not_cover_anything_either():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 
@@ -106,6 +107,20 @@ def test_bytes_grow_with_the_steps_as_the_tape_does(bench_of):
         memory_use(bench_of("honest", gradient="plain", steps=steps, batch=64)).peak_bytes for steps in (16, 32, 48)
     ]
     assert peaks[2] - peaks[1] == peaks[1] - peaks[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("gradient", "grows"), [("direct", True), ("step-checkpoint", True), ("continuous-adjoint", False)]
+)
+def test_memory_beyond_the_grid_follows_its_law(bench_of, gradient, grows):
+    """Nothing but the record of the grid grows with the steps under the continuous adjoint; the others' law is linear."""
+    uses = [
+        memory_use(bench_of("rk4", gradient=gradient, model="mlp-field", steps=steps)) for steps in (16, 32, 48, 64)
+    ]
+    beyond = [use.peak_bytes - use.grid_bytes for use in uses]
+    growth = {after - before for before, after in itertools.pairwise(beyond)}
+    assert len(growth) == 1
+    assert (growth.pop() > 0) is grows
 
 
 @pytest.mark.parametrize("gradient", ["plain", "step-checkpoint"])
