@@ -61,6 +61,8 @@ def solve(
         GridError: steps, tolerances or times that describe no solve.
         DivergedError: no step is small enough, or too many were needed.
     """
+    if isinstance(inputs, Tensor):
+        raise IncompatibleError("`inputs` is a tensor; it must be a tuple of the tensors that the field uses.")
     chosen = solver if isinstance(solver, Solver) else build("solver", solver)
     method = gradient if isinstance(gradient, GradientMethod) else build("gradient", gradient)
     # Without a graph any method is a plain solve.

@@ -11,8 +11,8 @@ from odebench.plan.plan import Plan
 from odebench.records.folder import RecordFault
 from odebench.records.record import Record
 
-#: Guessed seconds of a part that nothing like it was ever measured: small problems on a laptop.
-GUESSED_S: Mapping[str, float] = {"quality": 0.5, "memory": 0.3, "timing": 0.7}
+#: Guessed seconds of a part that nothing like it was ever measured: small problems, such as the quickstart's on two cores.
+GUESSED_S: Mapping[str, float] = {"quality": 0.2, "memory": 0.2, "timing": 0.2}
 #: Seconds that starting a process for a part costs on top of what the part itself reports.
 START_S = 0.05
 
