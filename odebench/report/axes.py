@@ -69,7 +69,11 @@ def set_ticks(
         else:
             major = _multiples((1,) if decades > 2 else (1, 2, 5), low, high)
             if len(major) < 2:
-                major = [value for value in MaxNLocator(nbins=4).tick_values(low, high) if low <= value <= high]
+                major = [
+                    value
+                    for value in MaxNLocator(nbins=4, steps=[1, 2, 5, 10]).tick_values(low, high)
+                    if low <= value <= high
+                ]
             minor = [value for value in _multiples(range(2, 10), low, high) if value not in major]
         axis.set_major_locator(FixedLocator(major))
     axis.set_minor_locator(FixedLocator(minor))

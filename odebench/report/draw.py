@@ -12,19 +12,23 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 from PIL import Image
 
 from odebench.report.axes import is_logarithmic, label_of, set_ticks, unit_of
-from odebench.report.chart import Axis, Chart, Extents, Panel, Series
+from odebench.report.chart import Axis, Chart, Extents, Panel
 from odebench.report.columns import column
+from odebench.report.layout import lay_out
 from odebench.report.marks import Scale, draw_series, handle, legible
 from odebench.report.palette import Looks
 from odebench.report.style import FAINT, INK, styled
 
 _PIXELS = 1600
-# Inches: a line of a legend, and of the notes.
-_LEGEND_LINE, _NOTE_LINE = 0.19, 0.16
+# Inches: a line of the title, of a legend, and of the notes.
+_TITLE_LINE, _LEGEND_LINE, _NOTE_LINE = 0.19, 0.19, 0.16
+# Characters that fit along the shortest axis.
+_LABEL = 34
 
 
 def draw(chart: Chart, palettes: Mapping[str, Looks], extents: Extents | None = None) -> Figure:
@@ -42,43 +46,37 @@ def draw(chart: Chart, palettes: Mapping[str, Looks], extents: Extents | None = 
         width = 6.4 if across == 1 else 10.0
         looks = {s.name: s for panel in chart.panels for s in panel.series if s.label and not panel.legend}
         legend_rows, entries_a_row = _legend_shape([s.label for s in looks.values()], width)
+        title = textwrap.wrap(chart.title, int(width * 11))
         notes = [line for note in chart.notes for line in textwrap.wrap(note, int(width * 16))]
-        heights = [
-            0.45 + down * _panel_height(chart, across, width / across),
-            0.06 + _LEGEND_LINE * legend_rows if legend_rows else 0.02,
-            0.08 + _NOTE_LINE * len(notes) if notes else 0.02,
-        ]
-        figure = Figure(figsize=(width, sum(heights)), dpi=_PIXELS / width, layout="constrained")
+        head = 0.1 + _TITLE_LINE * len(title)
+        legend = 0.1 + _LEGEND_LINE * legend_rows if legend_rows else 0.0
+        foot = 0.06 + _NOTE_LINE * len(notes) if notes else 0.0
+        height = head + down * _panel_height(chart, across, width / across) + legend + foot
+        figure = Figure(figsize=(width, height), dpi=_PIXELS / width)
         FigureCanvasAgg(figure)
-        body, legend, foot = figure.subfigures(3, 1, height_ratios=heights)
-        body.suptitle(
-            "\n".join(textwrap.wrap(chart.title, int(width * 11))), x=0.012, ha="left", weight="bold", size=10.5
-        )
-        grid = body.subplots(down, across, squeeze=False)
+        grid = figure.subplots(down, across, squeeze=False)
         for axes, panel in zip(grid.flat, chart.panels, strict=False):
             _draw_panel(axes, panel, palettes[panel.palette or chart.palette], extents, width / across)
         for axes in list(grid.flat)[len(chart.panels) :]:
             axes.set_visible(False)
         _label_once(grid, chart.panels)
+        lay_out(figure, grid, head, legend + foot)
+        figure.text(0.012, 1 - 0.08 / height, "\n".join(title), weight="bold", size=10.5, va="top")
         if looks:
-            _draw_legend(legend, list(looks.values()), palettes[chart.palette], entries_a_row)
+            figure.legend(
+                handles=[handle(one, palettes[chart.palette]) for one in looks.values()], loc="upper center",
+                bbox_to_anchor=(0.5, (legend + foot - 0.04) / height), ncols=entries_a_row, frameon=False,
+                handlelength=1.8, columnspacing=1.4, borderaxespad=0.0,
+            )  # fmt: skip
         if notes:
-            foot.text(0.012, 0.98, "\n".join(notes), size=7.5, color=FAINT, va="top")
-        # The layout is found once, here, and not again for every format that the figure is saved in.
-        figure.get_layout_engine().execute(figure)
-        figure.set_layout_engine("none")
-        # The layout's solver visits its constraints in any order; without its last digits a figure is the same each time.
-        for part in figure.subfigs:
-            part.bbox_relative.set_points(part.bbox_relative.get_points().round(5))
-        for axes in figure.axes:
-            axes.set_position([round(edge, 5) for edge in axes.get_position().bounds])
+            figure.text(0.012, foot / height, "\n".join(notes), size=7.5, color=FAINT, va="top")
         return figure
 
 
 def save(figure: Figure, target: Path) -> Path:
     """Write a figure in the format of the file's suffix: .svg, .pdf, or .png, which is 1600 pixels wide.
 
-    The canvases are called directly, because `savefig` draws everything twice to find a layout that we have already.
+    The canvases are called directly, because `savefig` sets up more than it takes.
     """
     with styled():
         suffix = target.suffix.lower()
@@ -88,7 +86,7 @@ def save(figure: Figure, target: Path) -> Path:
             FigureCanvasPdf(figure).print_pdf(target, metadata={"CreationDate": None})
         else:
             figure.set_dpi(_PIXELS / figure.get_figwidth())
-            # The canvas that found the layout has measured all texts already.
+            # The canvas that the layout was found on has measured all texts already.
             canvas = figure.canvas if isinstance(figure.canvas, FigureCanvasAgg) else FigureCanvasAgg(figure)
             # Without transparency, and not at the highest compression: a tenth of the size is not worth a third of the time.
             canvas.draw()
@@ -114,9 +112,9 @@ def _panel_height(chart: Chart, across: int, width: float) -> float:
     rows = max(len(panel.rows) for panel in chart.panels)
     if rows:
         series = max(len(panel.series) for panel in chart.panels)
-        return 0.7 + rows * max(0.34, 0.11 * series + 0.16)
+        return 0.9 + rows * max(0.34, 0.12 * series + 0.16)
     own = max(_legend_shape([s.label for s in panel.series if panel.legend], width)[0] for panel in chart.panels)
-    return {1: 3.6, 2: 3.2}.get(across, 2.6) + _LEGEND_LINE * own
+    return {1: 3.8, 2: 3.3}.get(across, 2.9) + _LEGEND_LINE * own
 
 
 def _legend_shape(labels: list[str], width: float) -> tuple[int, int]:
@@ -141,7 +139,8 @@ def _draw_panel(axes: Axes, panel: Panel, palette: Looks, extents: Extents, widt
         _, across = _legend_shape([series.label for series in panel.series], width)
         axes.legend(
             handles=[handle(series, palette) for series in panel.series], ncols=max(across, 1), loc="upper center",
-            bbox_to_anchor=(0.5, -0.24), frameon=False, handlelength=1.6, columnspacing=1.2, borderaxespad=0.0,
+            bbox_to_anchor=(0.5, 0.0), bbox_transform=axes.transAxes + ScaledTranslation(0, -0.52, axes.figure.dpi_scale_trans), frameon=False,
+            handlelength=1.6, columnspacing=1.2, borderaxespad=0.0,
         )  # fmt: skip
 
 
@@ -193,12 +192,5 @@ def _scale_axis(axes: Axes, which: str, axis: Axis, extents: Extents, places: tu
         low, high = (low - room if low != 0 else -room / 3), high + room
     set_limits(*((high, low) if axis.falling else (low, high)))
     set_ticks(one, description, low, high, values, log)
-    one.set_label_text(label_of(description, axis.label, unit))
+    one.set_label_text(textwrap.fill(label_of(description, axis.label, unit), _LABEL))
     return Scale(factor=factor, log=log, floor=floor)
-
-
-def _draw_legend(place: SubFigure, series: list[Series], palette: Looks, across: int) -> None:
-    place.legend(
-        handles=[handle(one, palette) for one in series], loc="upper center", ncols=across, frameon=False,
-        handlelength=1.8, columnspacing=1.4, borderaxespad=0.0,
-    )  # fmt: skip

@@ -8,10 +8,10 @@ import statistics
 import pandas as pd
 
 from odebench.report.figures.selection import OK, UNSUPPORTED, drawn, least_encumbered, models, narrowed, one_way
+from odebench.report.frame import GRID_COLUMNS
 from odebench.report.statistics import eps
 
 TARGETS = (1e-3, 1e-6)
-_GRID = ["steps", "step_size", "rtol", "atol"]
 
 
 def cost_at(errors: list[float], costs: list[float], target: float) -> tuple[float, bool]:
@@ -90,7 +90,7 @@ def _points(group: pd.DataFrame, cost: str) -> tuple[list[float], list[float]] |
     # An error of exactly 0 is one at or below the rounding unit.
     least = min(eps(name) for name in points["dtype"].dropna().unique())
     grids: dict[tuple[str, ...], list[tuple[float, float]]] = {}
-    for *grid, error, spent in points[[*_GRID, "error_final", cost]].itertuples(index=False, name=None):
+    for *grid, error, spent in points[[*GRID_COLUMNS, "error_final", cost]].itertuples(index=False, name=None):
         grids.setdefault(tuple(map(str, grid)), []).append((error, spent))
     medians = [[float(statistics.median(values)) for values in zip(*same, strict=True)] for same in grids.values()]
     return [max(error, least) for error, _ in medians], [spent for _, spent in medians]

@@ -19,7 +19,7 @@ from odebench.report.statistics import interval, seed_of
 
 _TIMES = ("forward", "backward", "total")
 _CHOICES = ("model", "solver", "gradient", "task", "policy")
-_GRID_COLUMNS = ("steps", "step_size", "rtol", "atol")
+GRID_COLUMNS = ("steps", "step_size", "rtol", "atol")
 
 
 def load(folder: str | Path) -> pd.DataFrame:
@@ -91,7 +91,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
             row[owner] = choice["name"]
             row |= {f"{owner}.{name}": value for name, value in (choice.get("parameters") or {}).items()}
     for name, value in (cell.get("grid") or {}).items():
-        row[name if name in _GRID_COLUMNS else f"grid.{name}"] = value
+        row[name if name in GRID_COLUMNS else f"grid.{name}"] = value
     reasons: dict[str, str] = {}
     for part in (Part.QUALITY, Part.MEMORY):
         _take_values(row, parts.get(part.value) or {}, reasons)

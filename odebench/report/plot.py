@@ -13,14 +13,22 @@ from odebench.report.chart import Axis, Chart, Extents, Panel, Point, Series
 from odebench.report.columns import COLUMNS, Kind, column
 from odebench.report.draw import draw, save
 from odebench.report.figures.selection import OK, at_floor, floor_and_guides
-from odebench.report.labels import joined, plain
+from odebench.report.frame import GRID_COLUMNS
+from odebench.report.labels import OWNERS, joined, plain, with_labels
 from odebench.report.palette import MARKERS, Look, Palette
 from odebench.report.where import known_column, select
 
 SUFFIXES = (".png", ".svg", ".pdf")
 _PANELS = 30
 # Columns that tell questions apart, the grid aside: points that differ in one of them are not joined by a line.
+_ASKED_FOR = ("task", "gradient")
 _IDENTITY = ("task", "model", "solver", "gradient", "device", "dtype", "threads", "seed", "machine_id", "suite")
+
+# Figures of the forward solve: they are the same whatever task and gradient method it was done for.
+_OF_THE_SOLVE = {
+    "error_final", "error_trajectory_max", "error_trajectory_rms", "nfe_forward", "steps_accepted", "steps_rejected",
+    *GRID_COLUMNS,
+}  # fmt: skip
 
 
 class PlotError(OdebenchError):
@@ -43,7 +51,8 @@ def plot(
     Args:
         frame: what `load` gives; several may be concatenated.
         x, y: columns; text makes a categorical axis.
-        hue: column whose values get colours, and a line each.
+        hue: column whose values get colours, and a line each; models, solvers and gradient methods of one name are told
+            apart by their parameters.
         facet: column whose values get panels.
         style: column whose values get markers.
         where: which rows, such as `model == 'lorenz' and steps >= 64` (see `where.select`).
@@ -80,11 +89,17 @@ def comparison(
     for what, name in given.items():
         if name is not None:
             known_column(frame, name, what)
+    frame = with_labels(frame)
     selected = select(frame, where) if where else frame
     if selected.empty:
         raise PlotError(_why_none_selected(frame, where))
     rows = _drawable(selected, x, y)
     x_places, y_places = _places(rows[x]), _places(rows[y])
+    told = {name for name in (hue, facet, style) if name}
+    facet_name, hue, facet, style = (
+        facet,
+        *(f"{name}_label" if name in OWNERS else name for name in (hue, facet, style)),
+    )
     colours = Palette(_values(frame, hue) or [""])
     markers = _values(rows, style)
     looks: dict[str, Look] = {}
@@ -98,7 +113,7 @@ def comparison(
             colour = colours[hue_value]
             marker = MARKERS[markers.index(style_value) % len(MARKERS)] if style else colour.marker
             looks[name] = Look(colour.colour, marker)
-            differing = _differing(group, {x, y, hue, facet, style})
+            differing = _differing(group, x, y, told)
             varying |= differing
             aside = _aside(hue_value, _values(rows, hue)) if x_places or y_places else 0.0
             points = tuple(_points(group, x, y, x_places, y_places, aside))
@@ -106,7 +121,7 @@ def comparison(
             series.append(Series(name=name, label=name, points=points, joined=ordered and not differing))
         panels.append(
             Panel(
-                title=f"{facet} = {value}" if facet else "",
+                title=f"{facet_name} = {value}" if facet else "",
                 x=Axis(x),
                 y=Axis(y),
                 series=tuple(series),
@@ -117,7 +132,9 @@ def comparison(
             )
         )
     if len(panels) > _PANELS:
-        raise PlotError(f"--facet {facet} has {len(panels)} values, and {_PANELS} panels are the most. Narrow --where.")
+        raise PlotError(
+            f"--facet {facet_name} has {len(panels)} values, and {_PANELS} panels are the most. Narrow --where."
+        )
     chart = Chart(
         key="plot",
         family="",
@@ -182,8 +199,13 @@ def _values(rows: pd.DataFrame, name: str | None) -> list[str]:
     """The words of a column's values, sorted; [] without a column."""
     if name is None:
         return []
-    words = {plain(value) or f"no {column(name).label}" for value in rows[name].tolist()}
+    words = {plain(value) or _none(name) for value in rows[name].tolist()}
     return sorted(words)
+
+
+def _none(name: str) -> str:
+    """The words for a missing value: `no gradient method`."""
+    return f"no {column(name.removesuffix('_label')).label}"
 
 
 def _aside(value: str, values: list[str]) -> float:
@@ -203,7 +225,7 @@ def _series_rows(
     part: pd.DataFrame, hue: str | None, style: str | None
 ) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
     keys = [
-        part[name].map(plain, na_action=None).replace("", f"no {column(name).label}").astype(str)
+        part[name].map(plain, na_action=None).replace("", _none(name)).astype(str)
         if name
         else pd.Series("", index=part.index)
         for name in (hue, style)
@@ -211,15 +233,23 @@ def _series_rows(
     yield from part.groupby(keys, sort=True)
 
 
-def _differing(group: pd.DataFrame, shown: set[str | None]) -> set[str]:
-    """Identity columns that vary within a series though nothing in the figure shows them."""
-    shown_owners = {name.partition(".")[0] for name in shown if name}
+def _differing(group: pd.DataFrame, x: str, y: str, told: set[str]) -> set[str]:
+    """Identity columns and parameters that vary within a series though nothing in the figure shows them."""
+    # What is told of a model, solver or gradient method is its label, which holds its parameters.
+    owners = told & set(OWNERS)
     names = [
-        name
-        for name in group.columns
-        if name in _IDENTITY or ("." in name and name.partition(".")[0] not in shown_owners)
+        name for name in group.columns if name in _IDENTITY or ("." in name and name.partition(".")[0] not in owners)
     ]
-    return {name for name in names if name not in shown and group[name].nunique(dropna=False) > 1}
+    found = {name for name in names if name not in {x, y, *told} and group[name].nunique(dropna=False) > 1}
+    if {x, y} <= _OF_THE_SOLVE and found and _same_on_each_grid(group, x, y):
+        found = {name for name in found if name.partition(".")[0] not in _ASKED_FOR}
+    return {name for name in found if name.partition(".")[0] == name or name.partition(".")[0] not in found}
+
+
+def _same_on_each_grid(group: pd.DataFrame, x: str, y: str) -> bool:
+    """Whether all rows of a grid stand at one point, to a thousandth."""
+    grids = group.groupby(list(GRID_COLUMNS), dropna=False)
+    return all(bool((grids[name].max() - grids[name].min() <= 1e-3 * grids[name].max().abs()).all()) for name in (x, y))
 
 
 def _points(

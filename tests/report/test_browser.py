@@ -81,7 +81,7 @@ def test_all_pictures_are_there_and_legible(page):
         }
         return found;
     """)
-    assert len(pictures) == 15
+    assert len(pictures) == 17
     for natural, shown, distortion in pictures:
         assert natural > 400
         # Nine-point type at the size of 6.4 or 10 inches: at two thirds of it one still reads without effort.
@@ -166,7 +166,7 @@ def test_figures_of_one_model_are_shown_on_request(page):
     page.click('button[data-model="mlp-field"]')
     assert set(page.run(shown)) == {"mlp-field"}
     page.click('button[data-model=""]')
-    assert len(page.run(shown)) == 15
+    assert len(page.run(shown)) == 17
 
 
 def test_every_link_of_the_page_is_reached(page):

@@ -39,6 +39,43 @@ def test_points_of_different_questions_are_not_joined_and_a_note_says_which():
     assert all(series.joined for panel in chart.panels for series in panel.series)
 
 
+def gradients(name, solver="rk4", model="mlp-field", steps=(16, 512)):
+    return [record("gradient", model, solver, name, {"steps": n}) for n in steps]
+
+
+def test_figures_of_the_solve_are_joined_whatever_task_and_gradient_method_it_was_done_for():
+    mixed = integrations(steps=(32, 128)) + gradients("direct") + gradients("anode")
+    for one in mixed:
+        one["parts"]["quality"]["values"]["error_final"] = one["cell"]["grid"]["steps"] ** -4.0
+    chart, _ = comparison(frame_of(mixed), "nfe_forward", "error_final", hue="solver")
+    (series,) = chart.panels[0].series
+    assert series.joined and not any("vary" in note for note in chart.notes)
+    assert [point.x for point in series.points] == [64, 64, 128, 512, 2048, 2048]
+    chart, _ = comparison(frame_of(mixed), "steps_accepted", "memory_peak_bytes", hue="solver")
+    assert not chart.panels[0].series[0].joined
+    assert any("where gradient, task vary" in note for note in chart.notes)
+
+
+def test_figures_of_a_solve_that_differ_on_one_grid_are_not_joined():
+    mixed = integrations(steps=(16, 32)) + gradients("direct")
+    mixed[-2]["parts"]["quality"]["values"]["nfe_forward"] *= 2
+    chart, _ = comparison(frame_of(mixed), "nfe_forward", "error_final", hue="solver")
+    assert not chart.panels[0].series[0].joined
+
+
+def test_models_of_one_name_are_told_apart_by_their_parameters():
+    made = [
+        record("integrate", "van-der-pol", "rk4", None, {"steps": n}, parameters={"model": {"mu": mu}})
+        for mu in (2.0, 100.0)
+        for n in (32, 64)
+    ]
+    chart, _ = comparison(frame_of(made), "nfe_forward", "error_final", hue="solver", facet="model")
+    assert [panel.title for panel in chart.panels] == ["model = van-der-pol (mu=100)", "model = van-der-pol (mu=2)"]
+    assert all(series.joined for panel in chart.panels for series in panel.series)
+    chart, _ = comparison(frame_of(made), "nfe_forward", "error_final", hue="solver")
+    assert any("where model.mu vary" in note for note in chart.notes)
+
+
 def test_a_facet_gives_a_panel_a_value(frame):
     chart, _ = comparison(frame, "nfe_forward", "error_final", hue="solver", facet="model")
     assert [panel.title for panel in chart.panels] == ["model = mlp-field", "model = van-der-pol"]

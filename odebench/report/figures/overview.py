@@ -21,13 +21,13 @@ from odebench.report.figures.selection import (
     one_way,
     series_by,
 )
+from odebench.report.frame import GRID_COLUMNS
 
 FAMILY = "Overview"
 _CAPTION = (
     "Left: at equal error (a horizontal cut) the leftmost solver needs the fewest evaluations. Middle: a gradient method at "
     "the rounding unit is exact. Right: what a method keeps until the backward pass. The figures below show every solver."
 )
-_GRID = ("steps", "step_size", "rtol", "atol")
 
 
 def overview(frame: pd.DataFrame) -> list[Chart]:
@@ -83,7 +83,7 @@ def _work(rows: pd.DataFrame) -> Panel:
         title="error against evaluations",
         x=Axis("nfe_forward", "evaluations, forward"),
         y=Axis("error_final", "error of the final state"),
-        series=series_by(rows, "solver", "nfe_forward", "error_final", over=_GRID),
+        series=series_by(rows, "solver", "nfe_forward", "error_final", over=GRID_COLUMNS),
         guides=guides,
         floor=floor,
         legend=True,

@@ -17,9 +17,9 @@ from odebench.report.figures.selection import (
     one_way,
     series_by,
 )
+from odebench.report.frame import GRID_COLUMNS
 
 FAMILY_NFE, FAMILY_TIME = "Error against evaluations", "Error against time"
-_GRID = ("steps", "step_size", "rtol", "atol")
 
 
 def against_evaluations(frame: pd.DataFrame) -> list[Chart | Skipped]:
@@ -64,7 +64,7 @@ def _charts(frame: pd.DataFrame, cost: str, family: str, title: str, caption: st
             title="",
             x=Axis(cost),
             y=Axis("error_final"),
-            series=series_by(rows, "solver", cost, "error_final", over=_GRID, hollow=hollow),
+            series=series_by(rows, "solver", cost, "error_final", over=GRID_COLUMNS, hollow=hollow),
             guides=guides,
             floor=floor,
         )
