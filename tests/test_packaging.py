@@ -17,7 +17,7 @@ import odebench
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # Modules that are not called as the distribution that brings them.
-DISTRIBUTION_OF = {"markupsafe": "jinja2", "pydantic_core": "pydantic"}
+DISTRIBUTION_OF = {"PIL": "pillow", "markupsafe": "jinja2", "pydantic_core": "pydantic"}
 
 
 def normal(name: str) -> str:
