@@ -59,11 +59,13 @@ def test_every_import_of_the_package_is_a_declared_dependency():
 
 def test_every_dependency_is_used():
     text = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "odebench").rglob("*.py"))
+    module_of = {distribution: module for module, distribution in DISTRIBUTION_OF.items()}
     unused = [
         name
         for name in required(PROJECT["project"]["dependencies"])
         # pandas writes parquet through pyarrow.
-        if name != "pyarrow" and not re.search(rf"^\s*(?:import|from) {name}\b", text, re.MULTILINE)
+        if name != "pyarrow"
+        and not re.search(rf"^\s*(?:import|from) {module_of.get(name, name)}\b", text, re.MULTILINE)
     ]
     assert not unused
 

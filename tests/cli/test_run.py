@@ -124,6 +124,8 @@ def test_interrupting_keeps_what_is_finished(tmp_path: Path):
     running = subprocess.Popen(
         [sys.executable, "-m", "odebench", "run", str(suite), "--into", str(tmp_path / "results")],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        # A shell starts background jobs with this signal ignored, and a test run may be one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     for line in running.stderr:
         if re.match(r"\d+/\d+ parts", line):
