@@ -113,11 +113,11 @@ def comparison(
             colour = colours[hue_value]
             marker = MARKERS[markers.index(style_value) % len(MARKERS)] if style else colour.marker
             looks[name] = Look(colour.colour, marker)
-            differing = _differing(group, x, y, told)
+            ordered = not x_places and not y_places
+            differing = _differing(group, x, y, told) if ordered else set()
             varying |= differing
             aside = _aside(hue_value, _values(rows, hue)) if x_places or y_places else 0.0
             points = tuple(_points(group, x, y, x_places, y_places, aside))
-            ordered = not x_places and not y_places
             series.append(Series(name=name, label=name, points=points, joined=ordered and not differing))
         panels.append(
             Panel(

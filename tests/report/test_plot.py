@@ -100,6 +100,7 @@ def test_text_makes_a_categorical_axis_and_its_marks_stand_apart(frame, tmp_path
     chart, _ = comparison(frame, "gradient", "time_total_s", hue="solver", where="gradient != None")
     panel = chart.panels[0]
     assert panel.columns == ("anode", "continuous-adjoint", "direct", "step-checkpoint")
+    assert not any("joined" in note for note in chart.notes)
     assert len({round(point.x % 1, 6) for series in panel.series for point in series.points}) == 4
     for x, y in (("outcome", "model"), ("model", "outcome"), ("timing_valid", "model"), ("error_final", "solver")):
         assert plot(frame, x, y, output=tmp_path / "a.png").exists()
