@@ -15,9 +15,15 @@ from odebench.contract.known import Unknown as Unknown
 from odebench.contract.known import relative_error as relative_error
 from odebench.contract.known import relative_l2 as relative_l2
 from odebench.contract.known import value_or_reason as value_or_reason
+from odebench.contract.learning import Examples as Examples
+from odebench.contract.learning import Learning as Learning
+from odebench.contract.learning import right_class as right_class
 from odebench.contract.model import Model as Model
 from odebench.contract.model import Problem as Problem
 from odebench.contract.model import mean_square_of_final_state as mean_square_of_final_state
+from odebench.contract.policy import StepPolicy as StepPolicy
+from odebench.contract.policy import Trial as Trial
+from odebench.contract.policy import Try as Try
 from odebench.contract.solution import Solution as Solution
 from odebench.contract.solution import Stats as Stats
 from odebench.contract.solver import OpaqueSolver as OpaqueSolver

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from odebench.contract.field import State
+from odebench.contract.learning import Learning
+from odebench.errors import IncompatibleError
 
 
 def mean_square_of_final_state(ys: State) -> Tensor:
@@ -32,6 +34,7 @@ class Problem:
         exact: the closed form, if there is one: takes the problem itself (in float64) and a time, returns the state there.
         reversible_span: end of the span that a round trip uses; None means the whole of `ts`.
         stiff: an explicit method would need very many steps: the host computes its references with implicit ones.
+        labels: the class of each row of y0, `(batch,)`, where rows belong to classes.
     """
 
     field: nn.Module
@@ -42,6 +45,7 @@ class Problem:
     exact: Callable[[Problem, float], State] | None = None
     reversible_span: float | None = None
     stiff: bool = False
+    labels: Tensor | None = None
 
     def to(self, dtype: torch.dtype, device: torch.device | str) -> Problem:
         """The same problem with field and initial state rounded to `dtype` on `device` (the field is moved in place)."""
@@ -72,3 +76,11 @@ class Model(ABC):
     @abstractmethod
     def problem(self, seed: int) -> Problem:
         """The instance of this seed, in float64 on CPU: the same seed gives the same bits on one machine."""
+
+    def learning(self, seed: int) -> Learning:
+        """What is trained: weights, data and score of this seed, in float32 on CPU; the same seed gives the same bits.
+
+        Raises:
+            IncompatibleError: the model has nothing to learn.
+        """
+        raise IncompatibleError(f"Model {self.name!r} has no data to learn from, so it cannot be trained.")
