@@ -30,5 +30,9 @@ from odebench.contract.solver import OpaqueSolver as OpaqueSolver
 from odebench.contract.solver import Solver as Solver
 from odebench.contract.solver import Step as Step
 from odebench.contract.task import Answer as Answer
+from odebench.contract.task import Findings as Findings
+from odebench.contract.task import Progress as Progress
 from odebench.contract.task import Setting as Setting
+from odebench.contract.task import Study as Study
 from odebench.contract.task import Task as Task
+from odebench.contract.task import Workplace as Workplace
