@@ -77,6 +77,11 @@ class Model(ABC):
     def problem(self, seed: int) -> Problem:
         """The instance of this seed, in float64 on CPU: the same seed gives the same bits on one machine."""
 
+    @property
+    def can_learn(self) -> bool:
+        """Whether there is something to learn: `learning` is written, and no data are built to see that."""
+        return type(self).learning is not Model.learning
+
     def learning(self, seed: int) -> Learning:
         """What is trained: weights, data and score of this seed, in float32 on CPU; the same seed gives the same bits.
 

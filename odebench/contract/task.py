@@ -72,6 +72,7 @@ class Task(ABC):
         needs_gradient: whether a gradient method takes part.
         needs_training: whether a cell of it reads what the training of another cell left.
         learns: whether a step policy takes part, and the model must have something to learn.
+        default_policy: name of the step policy where the suite names none; None where it must.
         parts: the parts of a record that are measured.
     """
 
@@ -79,6 +80,7 @@ class Task(ABC):
     needs_gradient: ClassVar[bool] = False
     needs_training: ClassVar[bool] = False
     learns: ClassVar[bool] = False
+    default_policy: ClassVar[str | None] = None
     parts: ClassVar[tuple[str, ...]] = ("quality", "memory", "timing")
 
     @abstractmethod

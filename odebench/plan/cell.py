@@ -114,13 +114,15 @@ class Cell(_ByContent):
     Attributes:
         task, model, solver: what is asked of what.
         gradient: the gradient method, or None where the task needs none.
-        grid: `{"steps": 64}`, `{"step_size": 0.1}` (the problem's time unit), or `{"rtol": 1e-6, "atol": 1e-6, "batch": "joint"}`;
-            empty where the experiment offers the solver none, which is never run.
+        grid: `{"steps": 64}`, `{"step_size": 0.1}` (the problem's time unit), `{"rtol": 1e-6, "atol": 1e-6, "batch": "joint"}`, or
+            `{"factor": 0.5}`: that multiple of the step or tolerance with which the training that it needs ended. Empty where the
+            step policy chooses, and where the experiment offers the solver none, which is never run.
         device: as torch names it: "cpu", "cuda", "cuda:0", "mps".
         dtype: "float32", ….
         threads: threads of the measured process.
         seed: of the model's problem.
         needs: ids of the cells whose artefacts this one reads.
+        policy: the step policy, or None where the task does not learn.
     """
 
     task: Choice
@@ -133,6 +135,7 @@ class Cell(_ByContent):
     threads: int
     seed: int
     needs: tuple[str, ...] = ()
+    policy: Choice | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "grid", plain(self.grid, "grid"))
@@ -145,18 +148,19 @@ class Cell(_ByContent):
 
     @property
     def choices(self) -> dict[str, Choice]:
-        """The plugins that take part, by kind: "task", "model", "solver" and, where there is one, "gradient"."""
+        """The plugins that take part, by kind: "task", "model", "solver" and, where there is one, "gradient" and "step_policy"."""
         kinds = {
             "task": self.task,
             "model": self.model,
             "solver": self.solver,
             "gradient": self.gradient,
+            "step_policy": self.policy,
         }
         return {kind: choice for kind, choice in kinds.items() if choice is not None}
 
     def to_json(self) -> dict[str, Any]:
-        """The cell as JSON values; `from_json` reads it back."""
-        return {
+        """The cell as JSON values; `from_json` reads it back. A key "policy" is there only where there is one."""
+        data = {
             "task": self.task.to_json(),
             "model": self.model.to_json(),
             "solver": self.solver.to_json(),
@@ -168,6 +172,7 @@ class Cell(_ByContent):
             "seed": self.seed,
             "needs": list(self.needs),
         }
+        return data if self.policy is None else data | {"policy": self.policy.to_json()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Cell:
@@ -187,11 +192,11 @@ class Cell(_ByContent):
             "threads",
             "seed",
         }
-        _check_keys(data, keys, {"needs"}, "a cell")
+        _check_keys(data, keys, {"needs", "policy"}, "a cell")
         choices = {kind: Choice.from_json(data[kind]) for kind in ("task", "model", "solver")}
-        gradient = None if data["gradient"] is None else Choice.from_json(data["gradient"])
+        others = {kind: Choice.from_json(data[kind]) for kind in ("gradient", "policy") if data.get(kind) is not None}
         rest = {key: data[key] for key in ("grid", "device", "dtype", "threads", "seed")}
-        return cls(**choices, gradient=gradient, **rest, needs=tuple(data.get("needs", ())))
+        return cls(**{"gradient": None} | choices | others | rest, needs=tuple(data.get("needs", ())))
 
 
 def _check_keys(data: Any, required: set[str], optional: set[str], what: str) -> None:

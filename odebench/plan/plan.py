@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from odebench.outcome import Outcome
 from odebench.plan.cell import Cell
 from odebench.plan.suite import Suite
+from odebench.records.record import PARTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,14 +17,16 @@ class PlannedCell:
     Attributes:
         cell: the question.
         experiments: names of the experiments that ask it.
-        outcome: None where it is to be run; `UNSUPPORTED` or `ERROR` where planning settled it.
+        outcome: None where it is to be run; `UNSUPPORTED`, `ERROR` or, where the cell that it needs is settled, `BLOCKED`.
         reason: why, as a sentence; None where it is to be run.
+        parts: the parts of its record that are measured, as its task says.
     """
 
     cell: Cell
     experiments: tuple[str, ...]
     outcome: Outcome | None = None
     reason: str | None = None
+    parts: tuple[str, ...] = PARTS
 
 
 @dataclass(frozen=True, kw_only=True)

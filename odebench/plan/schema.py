@@ -13,6 +13,8 @@ from pydantic import (
     Field,
     PositiveInt,
     StringConstraints,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -21,6 +23,11 @@ from odebench.outcome import Outcome
 from odebench.plan.quantity import parse_duration, parse_size
 
 Entry = TypeVar("Entry")
+
+#: What to do about an experiment without a grid.
+NO_GRID = (
+    "It says nothing about the steps: add `steps` or `step_size` for fixed-step solvers, `tolerance` for adaptive ones"
+)
 
 
 def _as_tuple(value: Any) -> Any:
@@ -80,6 +87,11 @@ class ChoiceEntry(Table):
     @model_validator(mode="before")
     @classmethod
     def _from_toml(cls, value: Any) -> Any:
+        return cls.split(value)
+
+    @staticmethod
+    def split(value: Any) -> Any:
+        """Name and parameters, as the fields have them, from what stands in the file."""
         if isinstance(value, str):
             return {"name": value, "parameters": {}}
         if not isinstance(value, dict):
@@ -91,6 +103,24 @@ class ChoiceEntry(Table):
         for key, item in parameters.items():
             _check_parameter(item, (key,))
         return {"parameters": parameters} | {key: value[key] for key in ("name",) if key in value}
+
+
+class TaskEntry(ChoiceEntry):
+    """A task as a suite names it; a key `step_policy` in its table is a choice of its own, or a list of them.
+
+    Attributes:
+        step_policy: what decides the step while the task learns; None where the suite says nothing.
+    """
+
+    step_policy: Axis[ChoiceEntry] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_toml(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "step_policy" not in value:
+            return ChoiceEntry.split(value)
+        rest = {key: item for key, item in value.items() if key != "step_policy"}
+        return ChoiceEntry.split(rest) | {"step_policy": value["step_policy"]}
 
 
 class ToleranceEntry(Table):
@@ -135,27 +165,62 @@ class Budget(Table):
 
 
 class Experiment(Table):
-    """The product of its axes. `device`, `dtype` and `threads` are the budget's where they are None."""
+    """The product of its axes. `device`, `dtype` and `threads` are None where the budget, or the training, says them.
+
+    Attributes:
+        trained: names of the experiments whose trainings this one reads: it is asked of each of their cells, with the model and
+            the seed of that cell.
+        factor: multiples of the step, or of the tolerance, with which those trainings ended.
+    """
 
     name: Text
-    task: ChoiceEntry
-    model: Axis[ChoiceEntry]
+    task: TaskEntry
+    trained: Axis[Text] | None = None
+    model: Annotated[Axis[ChoiceEntry] | None, Field(validate_default=True)] = None
     solver: Axis[ChoiceEntry]
     gradient: Axis[ChoiceEntry] | None = None
     steps: Axis[PositiveInt] | None = None
     step_size: Axis[Length] | None = None
     tolerance: Axis[ToleranceEntry] | None = None
+    factor: Axis[Length] | None = None
     seed: Axis[Seed] = (0,)
     device: Axis[Text] | None = None
     dtype: Axis[Dtype] | None = None
     threads: Axis[PositiveInt] | None = None
 
+    @field_validator("model", "seed", mode="before")
+    @classmethod
+    def _comes_with_the_training(cls, value: Any, info: ValidationInfo) -> Any:
+        """Model and seed are asked for exactly where no training brings them."""
+        trained = info.data.get("trained")
+        if trained is not None and value is not None:
+            raise PydanticCustomError("of_training", "The training in `trained` brings its own: delete the key")
+        if trained is None and value is None and "trained" in info.data:
+            raise PydanticCustomError("missing", "Add it")
+        return value
+
+    @field_validator("factor", mode="after")
+    @classmethod
+    def _multiplies_a_training(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None and info.data.get("trained", ()) is None:
+            raise PydanticCustomError(
+                "no_training",
+                "It multiplies the step with which a training ended, and the experiment names none: add `trained`, or use `steps`, "
+                "`step_size` or `tolerance`",
+            )
+        return value
+
+    @property
+    def divides_time(self) -> bool:
+        """Whether it says anything about the steps."""
+        return any(axis is not None for axis in (self.steps, self.step_size, self.tolerance, self.factor))
+
     @model_validator(mode="after")
     def _divides_time(self) -> Experiment:
-        if self.steps is None and self.step_size is None and self.tolerance is None:
+        # A step policy may find the steps by itself; whether it does is known where its name is looked up.
+        if not self.divides_time and self.task.step_policy is None:
             raise PydanticCustomError(
-                "no_grid",
-                "It says nothing about the steps: add `steps` or `step_size` for fixed-step solvers, `tolerance` for adaptive ones",
+                "no_grid", NO_GRID + (", or `factor` of the training's own" if self.trained else "")
             )
         return self
 
