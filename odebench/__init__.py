@@ -33,6 +33,7 @@ _WHERE = {
     "Tolerance": "odebench.contract",
     "hookimpl": "odebench.hookspecs",
     "load": "odebench.report.frame",
+    "load_series": "odebench.report.series",
     "odeint": "odebench.drop_in",
     "solve": "odebench.api",
 }

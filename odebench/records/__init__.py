@@ -22,4 +22,5 @@ from odebench.records.record import Round as Round
 from odebench.records.record import Timing as Timing
 from odebench.records.resume import MissingPart as MissingPart
 from odebench.records.resume import missing_parts as missing_parts
+from odebench.records.series import read_series as read_series
 from odebench.records.writer import ResultWriter as ResultWriter

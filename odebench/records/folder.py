@@ -77,7 +77,8 @@ class ResultFolder:
     run.json                              whose folder it is
     machines/<machine>.json               where it was measured
     cells/<cell>.<machine>.json           the records: the source of truth
-    history/<cell>.<machine>.<freshness>.json   records that were measured again since
+    series/<cell>.<machine>.parquet       long columns of those cells that give some
+    history/<cell>.<machine>.<freshness>.json   records that were measured again since, and their series
     corrupt/                              files that could not be read, moved aside by the next run
     locks/  logs/                         of runs
     ```
@@ -88,6 +89,7 @@ class ResultFolder:
         self.run_file = self.path / "run.json"
         self.cells = self.path / "cells"
         self.machines = self.path / "machines"
+        self.series = self.path / "series"
         self.history = self.path / "history"
         self.corrupt = self.path / "corrupt"
         self.logs = self.path / "logs"
@@ -137,6 +139,10 @@ class ResultFolder:
     def cell_file(self, cell_id: str, machine_id: str) -> Path:
         """Where the record of a cell on a machine lies."""
         return self.cells / f"{cell_id}.{machine_id}.json"
+
+    def series_file(self, cell_id: str, machine_id: str) -> Path:
+        """Where the series of a cell on a machine lies, if it gave one."""
+        return self.series / f"{cell_id}.{machine_id}.parquet"
 
     def read_record(self, cell_id: str, machine_id: str) -> Record | RecordFault | None:
         """The record of a cell on a machine; a fault where its file is broken, None where there is none."""

@@ -19,11 +19,13 @@ from odebench.records.lock import FolderLock
 from odebench.records.machine import Machine
 from odebench.records.record import Part, Parts, Record, Round
 from odebench.records.scrub import Scrubber
+from odebench.records.series import series_content
 
 #: What a folder of results may hold besides `run.json`; a folder with anything else and no `run.json` is somebody's.
 _OURS = {
     "cells",
     "machines",
+    "series",
     "history",
     "corrupt",
     "locks",
@@ -183,6 +185,27 @@ class ResultWriter:
         self._begun[cell_id] = record
         return record
 
+    def put_series(self, cell_id: str, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Store long columns of a cell that was begun, before its part: a kill in between leaves the part to be measured again.
+
+        Args:
+            cell_id: which cell.
+            columns: equally long arrays or lists of numbers, flags or texts, by name; what was stored is replaced. None at all
+                stores nothing.
+
+        Raises:
+            RecordError: the cell was not begun, the columns are no series, or the disk refuses; what was stored before is untouched.
+        """
+        begun = self._begun.get(cell_id)
+        if begun is None:
+            raise RecordError(
+                f"cell {cell_id}: a series came before the cell was begun. This is a bug of whoever runs it: call `begin`."
+            )
+        if not columns:
+            return
+        content = series_content(cell_id, self._id, begun.freshness, columns, self._scrub)
+        self._write_bytes(self.folder.series_file(cell_id, self._id), content)
+
     def settle(self, record: Record, outcome: Outcome, reason: str, traceback: str | None = None) -> Record:
         """Store that a cell cannot be measured: `UNSUPPORTED`, `BLOCKED`, or an `ERROR` of its plugin.
 
@@ -212,6 +235,9 @@ class ResultWriter:
     def _retire(self, record: Record) -> None:
         name = f"{record.cell_id}.{record.machine_id}.{record.freshness}"
         self._move(self._file(record.cell_id), self.folder.history / f"{name}.json")
+        series = self.folder.series_file(record.cell_id, self._id)
+        if series.exists():
+            self._move(series, self.folder.history / f"{name}.parquet")
 
     def _move(self, file: Path, to: Path) -> None:
         """Rename, never over another file: the same freshness may be measured again by force."""
@@ -229,19 +255,22 @@ class ResultWriter:
             ) from error
 
     def _write(self, file: Path, data: dict[str, Any]) -> None:
+        text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        self._write_bytes(file, text.encode())
+
+    def _write_bytes(self, file: Path, content: bytes) -> None:
         if not self._lock.held:
             raise RecordError(
                 f"{file}: written without the folder's lock. This is a bug of whoever runs it: use `with ResultWriter(…)`."
             )
-        text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        write_atomic(file, text.encode(), self._id)
+        write_atomic(file, content, self._id)
 
     def _file(self, cell_id: str) -> Path:
         return self.folder.cell_file(cell_id, self._id)
 
     def _written_folders(self) -> tuple[Path, ...]:
         folder = self.folder
-        return (folder.cells, folder.machines, folder.history, folder.corrupt, folder.logs)
+        return (folder.cells, folder.machines, folder.series, folder.history, folder.corrupt, folder.logs)
 
     def _refuse_foreign(self) -> None:
         """Somebody's documents are not turned into a folder of results by a slip of the keyboard."""
