@@ -133,7 +133,7 @@ def test_ci_runs_exactly_the_test_command_of_the_readme(tmp_path: Path):
     readme = (ROOT / "README.md").read_text().replace(command_of("test"), "echo one 'two' > ran && echo three >> ran")
     (tmp_path / "README.md").write_text(readme)
     (tmp_path / "bin").mkdir()
-    browser = tmp_path / "bin" / "chromium"  # Nothing is to be installed here.
+    browser = tmp_path / "bin" / "chromedriver"  # Nothing is to be installed here.
     browser.write_text("#!/bin/sh\n")
     browser.chmod(0o755)
     environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
@@ -149,9 +149,8 @@ def test_ci_fails_where_the_test_command_fails(tmp_path: Path):
     script.write_bytes((ROOT / ".ci" / "run").read_bytes())
     (tmp_path / "README.md").write_text("<!-- command: test -->\n```console\nfalse && true\n```\n")
     environment = {"PATH": "/usr/bin:/bin"}
-    (tmp_path / "chromium").write_text("")
     done = subprocess.run(
-        ["bash", "-c", f"chromium() {{ :; }}; export -f chromium; bash {script}"],
+        ["bash", "-c", f"chromedriver() {{ :; }}; export -f chromedriver; bash {script}"],
         capture_output=True, text=True, env=environment, check=False,
     )  # fmt: skip
     assert done.returncode == 1, done.stderr

@@ -16,6 +16,7 @@ import torch
 from odebench.errors import DivergedError, FieldError, IncompatibleError, MeasurementError
 from odebench.outcome import Outcome
 from odebench.plan.cell import Cell, Choice
+from odebench.plan.estimate import GUESSED_S, START_S
 from odebench.run import devices, global_state
 from odebench.run.failures import failure_of
 from odebench.run.output import Output
@@ -189,7 +190,9 @@ def test_the_meter_learns_from_what_parts_took():
     meter.drop("timing")
     progress = meter.progress()
     assert (progress.done, progress.total, meter.measured) == (3, 10, 2)
-    assert progress.remaining_s == pytest.approx(2 * 10.05 / 2 + 4 * 0.35 / 2 + 0.75)
+    assert progress.remaining_s == pytest.approx(
+        2 * (10.0 + START_S) / 2 + 4 * (GUESSED_S["memory"] + START_S) / 2 + GUESSED_S["timing"] + START_S
+    )
 
 
 def test_devices_that_are_not_there_are_refused_in_words(monkeypatch):
