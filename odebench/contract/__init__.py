@@ -9,6 +9,7 @@ from odebench.contract.grid import Grid as Grid
 from odebench.contract.grid import GridRequest as GridRequest
 from odebench.contract.grid import StepSize as StepSize
 from odebench.contract.grid import Tolerance as Tolerance
+from odebench.contract.grid import TrainedStep as TrainedStep
 from odebench.contract.known import Known as Known
 from odebench.contract.known import Reference as Reference
 from odebench.contract.known import Unknown as Unknown
@@ -29,10 +30,10 @@ from odebench.contract.solution import Stats as Stats
 from odebench.contract.solver import OpaqueSolver as OpaqueSolver
 from odebench.contract.solver import Solver as Solver
 from odebench.contract.solver import Step as Step
+from odebench.contract.study import Findings as Findings
+from odebench.contract.study import Progress as Progress
+from odebench.contract.study import Study as Study
+from odebench.contract.study import Workplace as Workplace
 from odebench.contract.task import Answer as Answer
-from odebench.contract.task import Findings as Findings
-from odebench.contract.task import Progress as Progress
 from odebench.contract.task import Setting as Setting
-from odebench.contract.task import Study as Study
 from odebench.contract.task import Task as Task
-from odebench.contract.task import Workplace as Workplace

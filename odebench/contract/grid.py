@@ -113,4 +113,19 @@ class Grid:
         return self.t.dim() == 2
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainedStep:
+    """The step, or the tolerance, with which the training that a cell needs ended, times `factor`: h = h_trained · factor.
+
+    Attributes:
+        factor: above 1 means longer steps, or a looser tolerance, than in the training.
+    """
+
+    factor: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.factor) and self.factor > 0):
+            raise GridError(f"TrainedStep: factor is {self.factor!r}; it must be positive and finite.")
+
+
 GridRequest = StepSize | Tolerance | Grid
