@@ -33,7 +33,7 @@ class Failure(Protocol):
 
 
 class Registry(Protocol):
-    """Plugins by kind ("solver", "gradient", "model", "task") and name."""
+    """Plugins by kind ("solver", "gradient", "model", "task", "step_policy") and name."""
 
     @property
     def failures(self) -> Sequence[Failure]:

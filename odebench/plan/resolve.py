@@ -8,11 +8,17 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from odebench.errors import OdebenchError, SuiteError, nearest
+from odebench.errors import OdebenchError, SuiteError, kind_in_words, kinds_listed, nearest
 from odebench.plan.cell import CellError, Choice
 from odebench.plan.messages import choose
 from odebench.plan.registry import Entry, Registry
 from odebench.plan.schema import ChoiceEntry
+
+_KINDS = ("task", "model", "solver", "gradient", "step_policy")
+#: What a reader calls a kind and what `odebench list` calls it, where that is not the kind itself.
+_WORDS = {"step_policy": ("step policy", "policies")}
+
+_KINDS = ("task", "model", "solver", "gradient", "step_policy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +51,7 @@ class Resolver:
         """Every choice that `entry` stands for: the product of its list-valued parameters, in the order they are written.
 
         Args:
-            kind: "solver", "gradient", "model" or "task".
+            kind: "solver", "gradient", "model", "task" or "step_policy".
             entry: as the suite has it.
             where: file and key, for messages.
 
@@ -90,21 +96,18 @@ def unknown_name(kind: str, name: str, registry: Registry, where: str) -> str:
     """The message for a name that nobody registers; says so where another kind has it."""
     close = nearest(name, registry.names(kind))
     hint = f" Did you mean {close!r}?" if close else ""
-    others = [other for other in ("task", "model", "solver", "gradient") if name in registry.names(other)]
+    others = [other for other in _KINDS if name in registry.names(other)]
     prefix, slash, _ = name.partition("/")
     if others:
-        hint = f" It is the name of a {others[0]}."
-    elif slash and not any(
-        known.startswith(f"{prefix}/")
-        for other in ("task", "model", "solver", "gradient")
-        for known in registry.names(other)
-    ):
+        hint = f" It is the name of a {kind_in_words(others[0])}."
+    elif slash and not any(known.startswith(f"{prefix}/") for other in _KINDS for known in registry.names(other)):
         hint = f" No plugin {prefix!r} is loaded here: install the distribution that offers it."
     elif close is None and registry.failures:
         broken = ", ".join(repr(failure.plugin) for failure in registry.failures)
         hint = f" Some plugins did not load and may have it: {broken}; `odebench plugins` shows why."
     return (
-        f"{where} is {name!r}, and no plugin registers a {kind} of that name.{hint} `odebench list {kind}s` shows all."
+        f"{where} is {name!r}, and no plugin registers a {kind_in_words(kind)} of that name.{hint} "
+        f"`odebench list {kinds_listed(kind)}` shows all."
     )
 
 
@@ -137,12 +140,12 @@ def _defaults(kind: str, entry: Entry) -> tuple[dict[str, Any], str | None]:
     except CellError as error:
         return (
             {},
-            f"The {kind} {entry.name!r} has a default that no record can hold: {error}",
+            f"The {kind_in_words(kind)} {entry.name!r} has a default that no record can hold: {error}",
         )
     except Exception as error:  # noqa: BLE001 - a plugin's code, or its signature, may raise anything
         return (
             {},
-            f"The {kind} {entry.name!r} does not tell its parameters: {_said(error)}",
+            f"The {kind_in_words(kind)} {entry.name!r} does not tell its parameters: {_said(error)}",
         )
     return parameters, None
 
@@ -152,13 +155,13 @@ def _check_parameters(
 ) -> None:
     where = where.removesuffix("`")
     faults = [
-        f"{where}.{key}` is no parameter of the {kind} {entry.name!r}. "
+        f"{where}.{key}` is no parameter of the {kind_in_words(kind)} {entry.name!r}. "
         + (choose(key, known) if known else "It has none: delete the key.")
         for key in entry.parameters
         if key not in known
     ]
     faults += [
-        f"{where}.{key}` is missing: the {kind} {entry.name!r} has no default for it. "
+        f"{where}.{key}` is missing: the {kind_in_words(kind)} {entry.name!r} has no default for it. "
         f"Write {{ name = {entry.name!r}, {key} = … }}."
         for key in required
         if key not in entry.parameters
@@ -177,12 +180,18 @@ def _built(kind: str, entry: Entry, choice: Choice, given: dict[str, Any]) -> Re
         return Resolved(choice=choice, instance=entry.build(**given))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's code: whatever it raises costs its own cells only
         if isinstance(error, OdebenchError):
-            return Resolved(choice=choice, failure=f"The {kind} {entry.name!r} could not be built: {error}")
+            return Resolved(
+                choice=choice, failure=f"The {kind_in_words(kind)} {entry.name!r} could not be built: {error}"
+            )
         asked = f" with {', '.join(f'{key}={value!r}' for key, value in given.items())}" if given else ""
         return Resolved(
             choice=choice,
-            failure=f"The {kind} {entry.name!r} could not be built{asked}: {_said(error)}",
+            failure=f"The {kind_in_words(kind)} {entry.name!r} could not be built{asked}: {_said(error)}",
         )
+
+
+def _word(kind: str) -> str:
+    return _WORDS.get(kind, (kind,))[0]
 
 
 def _said(error: BaseException) -> str:

@@ -1,0 +1,98 @@
+"""Why a combination is not run: what a plugin, the machine, the experiment or an earlier cell says against it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from odebench.outcome import Outcome
+from odebench.plan.resolve import Resolved
+
+#: Why a cell is not run: its outcome and a sentence; None where it is.
+Verdict = tuple[Outcome, str] | None
+
+
+class Judge:
+    """Settles combinations. A plugin's fault comes first, then a training that is not to be had, then what the machine or the
+    experiment lacks, then what the plugins say to each other.
+
+    Args:
+        device_reason: None where this machine has a device ("cuda:0"), else the reason why it cannot be used.
+    """
+
+    def __init__(self, device_reason: Callable[[str], str | None]) -> None:
+        self._device_reason = device_reason
+        self._devices: dict[str, str | None] = {}
+        self._pairs: dict[tuple[int, int], Verdict] = {}
+
+    def __call__(
+        self,
+        *,
+        used: Sequence[Resolved],
+        solver: Resolved,
+        partners: Sequence[tuple[str, Resolved]],
+        device: str,
+        missing: str | None,
+        training: Verdict = None,
+        learner: Resolved | None = None,
+    ) -> Verdict:
+        """What is against a combination.
+
+        Args:
+            used: all plugins that take part.
+            solver: the one among them.
+            partners: those that may refuse the solver, each after its word: "gradient", "step policy".
+            device: where it would run.
+            missing: why it has no grid, if it has none.
+            training: the verdict on the training that it needs.
+            learner: the model, where the task trains it.
+        """
+        for one in used:
+            if one.failure is not None:
+                return Outcome.ERROR, one.failure
+        if training is not None:
+            outcome, reason = training
+            return Outcome.BLOCKED, f"The training that it needs is settled as {outcome.word}: {reason}"
+        if device not in self._devices:
+            self._devices[device] = self._device_reason(device)
+        if reason := self._devices[device] or missing:
+            return Outcome.UNSUPPORTED, reason
+        if learner is not None and not attribute(learner.instance, "can_learn", True):
+            return (
+                Outcome.UNSUPPORTED,
+                f"The model {learner.choice.name!r} has no data to learn from, so it cannot be trained.",
+            )
+        verdicts = (self._pair(word, partner, solver) for word, partner in partners)
+        return next((verdict for verdict in verdicts if verdict is not None), None)
+
+    def _pair(self, word: str, partner: Resolved, solver: Resolved) -> Verdict:
+        key = (id(partner), id(solver))
+        if key not in self._pairs:
+            self._pairs[key] = _supports(word, partner, solver)
+        return self._pairs[key]
+
+
+def _supports(word: str, partner: Resolved, solver: Resolved) -> Verdict:
+    name = partner.choice.name
+    try:
+        reason = partner.instance.supports(solver.instance)
+    except Exception as error:  # noqa: BLE001 - a plugin's code: whatever it raises costs its own cells only
+        return (
+            Outcome.ERROR,
+            f"The {word} {name!r} could not say whether it supports {solver.choice.name!r}: {error!r}",
+        )
+    if reason is None:
+        return None
+    if not isinstance(reason, str):
+        return Outcome.ERROR, (
+            f"`supports` of the {word} {name!r} returned {reason!r}. It must return None, or the reason as a string."
+        )
+    return Outcome.UNSUPPORTED, reason
+
+
+def attribute(instance: Any, name: str, default: bool) -> bool:
+    """A plugin's declared attribute; one that raises counts as not declared, and conformance says so."""
+    try:
+        return bool(getattr(instance, name, default))
+    except Exception:  # noqa: BLE001 - a plugin's property may raise anything
+        return default
