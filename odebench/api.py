@@ -73,7 +73,7 @@ def solve(
 
 
 def build(kind: str, named: Named) -> Any:
-    """The solver, gradient method, model or task of this name, with the parameters of a table.
+    """The solver, gradient method, model, task or step policy of this name, with the parameters of a table.
 
     Raises:
         PluginError: there is no such name or parameter, or the plugin that offers it failed to load; or `named` is neither a

@@ -29,7 +29,9 @@ class UnknownNameError(PluginError):
         self.kind, self.name = kind, name
         self.nearest = nearest(name, known)
         hint = f"; did you mean {self.nearest!r}?" if self.nearest else "."
-        super().__init__(f"No plugin registers a {kind} named {name!r}{hint} `odebench list {kind}s` shows all.")
+        super().__init__(
+            f"No plugin registers a {kind_in_words(kind)} named {name!r}{hint} `odebench list {kinds_listed(kind)}` shows all."
+        )
 
 
 class IncompatibleError(OdebenchError):
@@ -70,6 +72,17 @@ class MeasurementError(OdebenchError):
 
 class NotKnownError(OdebenchError):
     """Nothing that deserves trust is known here: no reference, or one that is not better than what it should judge."""
+
+
+def kind_in_words(kind: str) -> str:
+    """A kind of plugin as a sentence calls it: a "step_policy" is a step policy."""
+    return kind.replace("_", " ")
+
+
+def kinds_listed(kind: str) -> str:
+    """The word after `odebench list` that shows this kind of plugin: "solvers", "policies"."""
+    last = kind.rpartition("_")[2]
+    return f"{last[:-1]}ies" if last.endswith("y") else f"{last}s"
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

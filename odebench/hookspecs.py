@@ -31,3 +31,8 @@ def odebench_register_models(register: Callable[[object], None]) -> None:
 @hookspec
 def odebench_register_tasks(register: Callable[[object], None]) -> None:
     """Offer tasks: call `register(MyTask)` once for each."""
+
+
+@hookspec
+def odebench_register_step_policies(register: Callable[[object], None]) -> None:
+    """Offer step policies: call `register(MyStepPolicy)` once for each."""

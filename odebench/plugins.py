@@ -24,18 +24,19 @@ from typing import Any
 import pluggy
 
 from odebench import hookspecs
-from odebench.contract import GradientMethod, Model, Solver, Task
-from odebench.errors import OdebenchError, PluginError, UnknownNameError, nearest
+from odebench.contract import GradientMethod, Model, Solver, StepPolicy, Task
+from odebench.errors import OdebenchError, PluginError, UnknownNameError, kind_in_words, nearest
 
 ENTRY_POINT_GROUP = "odebench"
 DISABLE_VARIABLE = "ODEBENCH_DISABLE_PLUGINS"
-BUILT_IN = ("odebench.solvers", "odebench.gradients", "odebench.models", "odebench.tasks")
+BUILT_IN = ("odebench.solvers", "odebench.gradients", "odebench.models", "odebench.tasks", "odebench.policies")
 
 KINDS: dict[str, tuple[str, type]] = {
     "solver": ("odebench_register_solvers", Solver),
     "gradient": ("odebench_register_gradients", GradientMethod),
     "model": ("odebench_register_models", Model),
     "task": ("odebench_register_tasks", Task),
+    "step_policy": ("odebench_register_step_policies", StepPolicy),
 }
 
 _NAME = re.compile(r"[a-z0-9]+([-_.][a-z0-9]+)*")
@@ -60,10 +61,10 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One registered solver, gradient method, model or task.
+    """One registered solver, gradient method, model, task or step policy.
 
     Attributes:
-        kind: "solver", "gradient", "model" or "task".
+        kind: "solver", "gradient", "model", "task" or "step_policy".
         name: the registered name.
         factory: the class, or an instance that takes no parameters.
         origin: the plugin that registered it.
@@ -104,7 +105,9 @@ class Entry:
             if name not in known:
                 hint = f" Did you mean {near!r}?" if (near := nearest(name, known)) else ""
                 offered = ", ".join(known) or "none"
-                raise PluginError(f"{self.kind} {self.name!r} has no parameter {name!r}; it has: {offered}.{hint}")
+                raise PluginError(
+                    f"{kind_in_words(self.kind)} {self.name!r} has no parameter {name!r}; it has: {offered}.{hint}"
+                )
         if not isinstance(self.factory, type):
             return self.factory
         try:
@@ -113,7 +116,7 @@ class Entry:
             raise
         except Exception as cause:
             raise PluginError(
-                f"{self.kind} {self.name!r} refused the parameters {parameters}: {type(cause).__name__}: {cause}"
+                f"{kind_in_words(self.kind)} {self.name!r} refused the parameters {parameters}: {type(cause).__name__}: {cause}"
             ) from cause
 
 
@@ -182,7 +185,7 @@ class Registry:
             taken = self._entries.get(key) or new.get(key)
             if taken is not None:
                 raise PluginError(
-                    f"{entry.kind} {entry.name!r} of plugin {entry.origin.plugin!r} is already registered by plugin "
+                    f"{kind_in_words(entry.kind)} {entry.name!r} of plugin {entry.origin.plugin!r} is already registered by plugin "
                     f"{taken.origin.plugin!r}. Names are unique: rename one of them."
                 )
             new[key] = entry
@@ -310,13 +313,15 @@ def _check_marks(module: ModuleType) -> None:
 
 
 def _register(kind: str, promised: type, source: Source, offered: list[Entry]) -> Callable[[object], None]:
+    said = kind_in_words(kind)
+
     def register(factory: object) -> None:
         """Offer a class, or an instance that takes no parameters."""
         made_of = factory if isinstance(factory, type) else type(factory)
-        where = f"{kind} {getattr(factory, 'name', made_of.__name__)!r} of plugin {source.plugin!r}"
+        where = f"{said} {getattr(factory, 'name', made_of.__name__)!r} of plugin {source.plugin!r}"
         if not issubclass(made_of, promised):
             raise PluginError(
-                f"{where} is a {made_of.__name__}; a {kind} must derive from odebench.{promised.__name__}."
+                f"{where} is a {made_of.__name__}; a {said} must derive from odebench.{promised.__name__}."
             )
         if isinstance(factory, type) and inspect.isabstract(factory):
             missing = ", ".join(sorted(factory.__abstractmethods__))

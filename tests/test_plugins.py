@@ -112,6 +112,36 @@ def test_hook_odebench_register_tasks(tmp_path):
     assert load(write(tmp_path, "one", code)).get("task", "mine").build().needs_gradient is False
 
 
+def test_hook_odebench_register_step_policies(tmp_path):
+    code = """
+        import odebench
+
+        class Mine(odebench.StepPolicy):
+            name = "mine"
+            def __init__(self, *, every=10):
+                self.every = every
+            def begin(self, solver, build_solver, field, y0, ts, grid):
+                return grid
+            def after(self, own, attempt):
+                return odebench.StepSize(steps=1)
+            def state_dict(self):
+                return {{}}
+            def load_state_dict(self, state):
+                pass
+
+        @odebench.hookimpl
+        def odebench_register_step_policies(register):
+            register(Mine)
+    """
+    registry = load(write(tmp_path, "one", code))
+    assert registry.failures == []
+    assert registry.get("step_policy", "mine").build(every=3).every == 3
+    with pytest.raises(
+        UnknownNameError, match=r"a step policy named 'mien'; did you mean 'mine'\? `odebench list policies`"
+    ):
+        registry.get("step_policy", "mien")
+
+
 @pytest.mark.parametrize(
     ("code", "said"),
     [
@@ -227,7 +257,7 @@ def test_distributions_can_be_left_out(installed, monkeypatch):
 
 
 def test_every_kind_has_a_hook():
-    assert set(KINDS) == {"solver", "gradient", "model", "task"}
+    assert set(KINDS) == {"solver", "gradient", "model", "task", "step_policy"}
 
 
 def test_what_a_plugin_prints_when_it_is_loaded_does_not_reach_standard_output(tmp_path, capsys):

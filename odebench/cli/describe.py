@@ -16,6 +16,7 @@ DECLARED = {
     "gradient": ("exact_for_discretisation", "memory"),
     "model": (),
     "task": ("needs_gradient",),
+    "step_policy": ("chooses_first",),
 }
 
 

@@ -14,13 +14,14 @@ from odebench.cli.output import count, warn, write_json, write_table
 if TYPE_CHECKING:
     from odebench.plugins import Registry
 
-_KINDS = {"solvers": "solver", "gradients": "gradient", "models": "model", "tasks": "task"}
+_KINDS = {"solvers": "solver", "gradients": "gradient", "models": "model", "tasks": "task", "policies": "step_policy"}
 # By kind: headings, and the keys of `describe` below them.
 _COLUMNS = {
     "solver": {"order": "order", "adaptive": "adaptive", "implicit": "implicit", "evaluations a step": "stages"},
     "gradient": {"exact": "exact_for_discretisation", "memory": "memory"},
     "model": {},
     "task": {"needs a gradient method": "needs_gradient"},
+    "step_policy": {"finds the first step": "chooses_first"},
 }
 
 
@@ -36,14 +37,14 @@ _COLUMNS = {
 @plugin_option
 @json_option
 def command(kind: str, folder: Path, local_files: tuple[Path, ...], as_json: bool) -> None:
-    """List all solvers, gradients, models, tasks or suites.
+    """List all solvers, gradients, models, tasks, step policies or suites.
 
     \b
     Example:
       odebench list solvers
       odebench list suites --folder suites/papers
 
-    KIND is one of solvers, gradients, models, tasks, suites.
+    KIND is one of solvers, gradients, models, tasks, policies, suites.
     """
     if kind == "suites":
         _list_suites(folder, as_json)

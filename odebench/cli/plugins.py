@@ -10,6 +10,7 @@ import click
 
 from odebench.cli.options import json_option, plugin_option
 from odebench.cli.output import count, write_json, write_table
+from odebench.errors import kinds_listed
 
 if TYPE_CHECKING:
     from odebench.plugins import Registry
@@ -48,7 +49,10 @@ def loaded_plugins(registry: Registry) -> list[dict[str, Any]]:
             "plugin": source.plugin,
             "distribution": source.distribution,
             "version": source.version,
-            **{f"{kind}s": sum(entry.origin == source and entry.kind == kind for entry in entries) for kind in KINDS},
+            **{
+                kinds_listed(kind): sum(entry.origin == source and entry.kind == kind for entry in entries)
+                for kind in KINDS
+            },
         }
         for source in dict.fromkeys(registry.sources)
     ]

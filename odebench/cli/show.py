@@ -1,4 +1,4 @@
-"""`odebench show`: what one solver, gradient method, model or task is."""
+"""`odebench show`: what one solver, gradient method, model, task or step policy is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from odebench.cli.describe import DECLARED, describe, tableau_lines
 from odebench.cli.options import json_option, plugin_option
 from odebench.cli.output import console, word, write_json
-from odebench.errors import OdebenchError, nearest
+from odebench.errors import OdebenchError, kind_in_words, nearest
 
 if TYPE_CHECKING:
     from odebench.plugins import Entry, Registry
@@ -25,6 +25,7 @@ _WORDS = {
     "exact_for_discretisation": "exact for the discretisation",
     "memory": "memory, claimed",
     "needs_gradient": "needs a gradient method",
+    "chooses_first": "finds the first step itself",
 }
 
 
@@ -33,7 +34,7 @@ _WORDS = {
 @plugin_option
 @json_option
 def command(name: str, local_files: tuple[Path, ...], as_json: bool) -> None:
-    """Show what a solver, gradient method, model or task is, and where it comes from.
+    """Show what a solver, gradient method, model, task or step policy is, and where it comes from.
 
     \b
     Example:
@@ -65,7 +66,9 @@ def _find(registry: Registry, asked: str) -> Entry:
     kinds = registry.kinds_of(asked)
     if len(kinds) > 1:
         choices = " or ".join(f"`odebench show {kind}:{asked}`" for kind in kinds)
-        raise OdebenchError(f"{asked!r} is the name of a {' and of a '.join(kinds)}. Write {choices}.")
+        raise OdebenchError(
+            f"{asked!r} is the name of a {' and of a '.join(map(kind_in_words, kinds))}. Write {choices}."
+        )
     if kinds:
         return registry.get(kinds[0], asked)
     if failure := registry.failure_of(asked):
@@ -78,7 +81,7 @@ def _find(registry: Registry, asked: str) -> Entry:
 def _lines(told: dict[str, Any]) -> list[str]:
     """What `show` prints."""
     origin = f"{told['distribution']} {told['version']}" if told["distribution"] else f"local file {told['plugin']}"
-    facts = [("kind", told["kind"]), ("from", origin)]
+    facts = [("kind", kind_in_words(told["kind"])), ("from", origin)]
     facts += [(_WORDS[key], word(told[key])) for key in DECLARED[told["kind"]] if told[key] is not None]
     if told["source"] and "Source:" not in told["text"]:
         facts.append(("source", told["source"]))

@@ -76,6 +76,14 @@ class StepPolicy(ABC):
             IncompatibleError: the policy needs a grid and has none, or cannot work with this solver.
         """
 
+    @property
+    def due(self) -> bool:
+        """Whether the next `after` looks at `own.metric` and may call `attempt`: where not, neither has to be there.
+
+        True where the policy does not know. `own.evaluations` is always looked at.
+        """
+        return True
+
     @abstractmethod
     def after(self, own: Trial, attempt: Try) -> GridRequest:
         """The grid of the next iteration, from what this one gave.
@@ -91,4 +99,8 @@ class StepPolicy(ABC):
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Remember again what `state_dict` returned, after `begin` has been called with the same arguments."""
+        """Remember again what `state_dict` returned, in place of all that `begin` found.
+
+        `begin` has been called before with the same solver and times; its field may have learnt since, its batch may be
+        another, and its grid may be the one that the first `begin` returned.
+        """

@@ -8,7 +8,7 @@ import pytest
 
 from odebench.plugins import KINDS, build_registry
 
-PLURALS = {kind: f"{kind}s" for kind in KINDS}
+PLURALS = {kind: f"{kind}s" for kind in KINDS} | {"step_policy": "policies"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

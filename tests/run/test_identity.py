@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from odebench.plan.cell import Choice
-from odebench.plugins import Entry, Registry, Source, build_registry
+from odebench.plugins import KINDS, Entry, Registry, Source, build_registry
 from odebench.run.identity import identity_of
 
 HERE = Path(__file__).parent
@@ -47,7 +47,7 @@ def with_installed(registry) -> Registry:
     source = Source(plugin="library", distribution="pytest", version="9")
     entry = Entry(kind="solver", name="library/method", factory=registry.get("solver", "rk4").factory, origin=source)
     other = Registry()
-    for kind in ("solver", "gradient", "model", "task"):
+    for kind in KINDS:
         other.add(registry.entries(kind))
     other.add([entry])
     return other
