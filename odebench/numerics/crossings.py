@@ -7,6 +7,7 @@ arXiv:2007.15386, section 3).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -23,6 +24,10 @@ PAIRS_AT_ONCE = 1 << 19
 ORIENTATION_ERROR = (3.0 + 16.0 * 2.0**-53) * 2.0**-53
 # Below this a product may have lost digits to underflow, which the bound does not know of.
 LEAST_PRODUCT = 1e-290
+
+# Boxes of states of magnitude 1 at most: far above their rounding, and a half side that no box reaches across.
+BOX_MARGIN = 1e-12
+EMPTY_BOX = -10.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,60 +80,85 @@ def count_crossings(trajectories: Tensor, labels: Tensor) -> Crossings:
 
 
 def _boxes(states: Tensor) -> list[Tensor]:
-    """Bounding boxes of runs of 1, 2, 4, … segments up to the whole, each `(runs, batch, 4)`: low x, y and -high x, y.
+    """Boxes around runs of 1, 2, 4, … segments up to the whole, each `(runs, batch, 6)`: direction, centre and half sides.
 
-    Highs are negated, so that a run's box is the minimum over its parts in all four; an empty box is all infinite.
+    A box lies along the chord of its run, so that smooth neighbours part early. Boxes are a filter only: they are made of states
+    scaled to at most 1 in magnitude, and larger than all their rounding.
     """
-    ends = torch.cat((torch.minimum(states[:-1], states[1:]), torch.minimum(-states[:-1], -states[1:])), dim=2)
     finite = torch.isfinite(states[:-1]).all(2) & torch.isfinite(states[1:]).all(2)
-    levels = [torch.where(finite[:, :, None], ends, torch.inf)]
-    while len(levels[-1]) > 1:
-        boxes = levels[-1]
-        if len(boxes) % 2:
-            boxes = levels[-1] = torch.cat((boxes, torch.full_like(boxes[:1], torch.inf)))
-        levels.append(torch.minimum(boxes[0::2], boxes[1::2]))
-    return levels
+    largest = states[torch.isfinite(states)].abs().max() if finite.any() else 0
+    scaled = states / (largest or 1)
+    starts, ends = (torch.where(finite[:, :, None], scaled[part], 0.0) for part in (slice(None, -1), slice(1, None)))
+    missing = (1 << (len(finite) - 1).bit_length()) - len(finite)
+    starts, ends = (torch.cat((part, part.new_zeros(missing, *part.shape[1:]))) for part in (starts, ends))
+    finite = torch.cat((finite, finite.new_zeros(missing, finite.shape[1])))
+    return [_box(starts, ends, finite, 1 << level) for level in range(len(starts).bit_length())]
+
+
+def _box(starts: Tensor, ends: Tensor, finite: Tensor, run: int) -> Tensor:
+    """Boxes around runs of `run` segments."""
+    starts, ends = (part.reshape(-1, run, *part.shape[1:]) for part in (starts, ends))
+    left_out = ~finite.reshape(-1, run, finite.shape[1])
+    chord = ends[:, -1] - starts[:, 0]
+    length = chord.norm(dim=2, keepdim=True)
+    along = torch.where(length > 0, chord / length, torch.tensor([1.0, 0.0], dtype=chord.dtype))
+    across = torch.stack((-along[..., 1], along[..., 0]), dim=2)
+    middles, halves = [], []
+    for axis in (along, across):
+        one, other = ((part * axis[:, None]).sum(3) for part in (starts, ends))
+        low = torch.minimum(one, other).masked_fill(left_out, torch.inf).amin(1)
+        high = torch.maximum(one, other).masked_fill(left_out, -torch.inf).amax(1)
+        empty = low > high
+        middles.append(((low + high) / 2).masked_fill(empty, 0.0)[:, :, None] * axis)
+        halves.append(((high - low) / 2 + BOX_MARGIN).masked_fill(empty, EMPTY_BOX))
+    return torch.cat((along, middles[0] + middles[1], torch.stack(halves, dim=2)), dim=2)
 
 
 def _overlap(one: Tensor, other: Tensor) -> Tensor:
-    """Whether boxes share a point."""
-    return (one[..., :2] <= -other[..., 2:]).all(-1) & (other[..., :2] <= -one[..., 2:]).all(-1)
+    """Whether boxes share a point: no side of either parts them (the separating axis theorem)."""
+    ux, uy, cx, cy, length, width = one.unbind(-1)
+    vx, vy, dx, dy, other_length, other_width = other.unbind(-1)
+    dx, dy = dx - cx, dy - cy
+    cosine, sine = (ux * vx + uy * vy).abs(), (ux * vy - uy * vx).abs()
+    return (
+        ((dx * ux + dy * uy).abs() <= length + cosine * other_length + sine * other_width)
+        & ((dy * ux - dx * uy).abs() <= width + sine * other_length + cosine * other_width)
+        & ((dx * vx + dy * vy).abs() <= other_length + cosine * length + sine * width)
+        & ((dy * vx - dx * vy).abs() <= other_width + sine * length + cosine * width)
+    )
 
 
-def _pairs_of_rows(boxes: Tensor, labels: Tensor) -> list[Tensor]:
+def _pairs_of_rows(boxes: Tensor, labels: Tensor) -> Iterator[Tensor]:
     """Pairs of rows of different classes whose trajectories' boxes overlap, `(pairs, 4)` with the run 0 of each, in blocks."""
-    batch = len(boxes)
-    rows = torch.arange(batch)
-    height = max(1, PAIRS_AT_ONCE // batch)
-    blocks = []
-    for block in rows.split(height):
-        wanted = _overlap(boxes[block, None], boxes[None]) & (labels[block, None] != labels) & (block[:, None] < rows)
-        i, j = wanted.nonzero(as_tuple=True)
-        blocks.append(torch.stack((block[i], j, torch.zeros_like(i), torch.zeros_like(i)), dim=1))
-    return blocks
+    rows = torch.arange(len(boxes))
+    for block in rows.split(max(1, PAIRS_AT_ONCE // len(boxes))):
+        i, j = ((labels[block, None] != labels) & (block[:, None] < rows)).nonzero(as_tuple=True)
+        i = block[i]
+        near = _overlap(boxes[i], boxes[j])
+        pairs = torch.stack((i[near], j[near]), dim=1)
+        yield torch.cat((pairs, torch.zeros_like(pairs)), dim=1)
 
 
 def _within(states: Tensor, levels: list[Tensor], pairs: Tensor) -> Tensor:
     """Crossings `(found, 4)`, row, row, segment, segment, between pairs of runs of the highest level."""
-    found = []
+    batch = states.shape[1]
+    flat = [boxes.reshape(-1, boxes.shape[2]) for boxes in levels]
+    halves = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
+    found = [pairs[:0]]
     waiting = [(len(levels) - 1, pairs)]
     while waiting:
         level, pairs = waiting.pop()
         if len(pairs) > PAIRS_AT_ONCE:
             waiting += [(level, part) for part in pairs.split(PAIRS_AT_ONCE)]
         elif level == 0:
-            cross = _cross(*_ends(states, pairs[:, :2], pairs[:, 2:]))
-            found.append(pairs[cross])
+            found.append(pairs[_cross(*_ends(states, pairs[:, :2], pairs[:, 2:]))])
         elif len(pairs):
-            halves = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
-            rows = pairs[:, None, :2].expand(-1, 4, -1)
-            runs = 2 * pairs[:, None, 2:] + halves
-            parts = torch.cat((rows, runs), dim=2).reshape(-1, 4)
-            boxes = levels[level - 1]
-            waiting.append(
-                (level - 1, parts[_overlap(boxes[parts[:, 2], parts[:, 0]], boxes[parts[:, 3], parts[:, 1]])])
-            )
-    return torch.cat([pairs[:0].reshape(0, 4), *found])
+            runs = (2 * pairs[:, None, 2:] + halves).reshape(-1, 2)
+            rows = pairs[:, None, :2].expand(-1, 4, -1).reshape(-1, 2)
+            one, other = (flat[level - 1].index_select(0, places) for places in (runs * batch + rows).unbind(1))
+            near = _overlap(one, other).nonzero().flatten()
+            waiting.append((level - 1, torch.cat((rows[near], runs[near]), dim=1)))
+    return torch.cat(found)
 
 
 def _ends(states: Tensor, rows: Tensor, segments: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
