@@ -15,10 +15,6 @@ from odebench.plan.registry import Entry, Registry
 from odebench.plan.schema import ChoiceEntry
 
 _KINDS = ("task", "model", "solver", "gradient", "step_policy")
-#: What a reader calls a kind and what `odebench list` calls it, where that is not the kind itself.
-_WORDS = {"step_policy": ("step policy", "policies")}
-
-_KINDS = ("task", "model", "solver", "gradient", "step_policy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,10 +184,6 @@ def _built(kind: str, entry: Entry, choice: Choice, given: dict[str, Any]) -> Re
             choice=choice,
             failure=f"The {kind_in_words(kind)} {entry.name!r} could not be built{asked}: {_said(error)}",
         )
-
-
-def _word(kind: str) -> str:
-    return _WORDS.get(kind, (kind,))[0]
 
 
 def _said(error: BaseException) -> str:

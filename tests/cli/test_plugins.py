@@ -17,7 +17,7 @@ def test_what_is_loaded_is_shown_with_versions_and_counts(call):
 def test_a_local_file_is_shown(call, good_plugin):
     result = call("plugins", "--plugin", good_plugin)
     (line,) = (line for line in result.output.splitlines() if str(good_plugin) in line)
-    assert line.split()[-4:] == ["1", "0", "0", "0", "0"]
+    assert line.split()[-5:] == ["1", "0", "0", "0", "0"]
 
 
 def test_a_failure_is_shown_with_its_traceback_and_fails(call, broken_plugin):
