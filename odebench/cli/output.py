@@ -93,10 +93,9 @@ def count(number: int, noun: str, plural: str = "") -> str:
 
 
 def cell_words(cell: Cell) -> str:
-    """A cell as a reader names it: model, solver, gradient method, grid."""
+    """A cell as a reader names it: model, solver, gradient method, step policy, grid."""
     words = [cell.model.name, cell.solver.name]
-    if cell.gradient is not None:
-        words.append(cell.gradient.name)
+    words += [choice.name for choice in (cell.gradient, cell.policy) if choice is not None]
     return ", ".join([*words, *grid_words(cell.grid)])
 
 
@@ -106,6 +105,8 @@ def grid_words(grid: dict[str, Any]) -> list[str]:
         return [count(grid["steps"], "step")]
     if "step_size" in grid:
         return [f"step {grid['step_size']:g}"]
+    if "factor" in grid:
+        return [f"{grid['factor']:g} × the training's"]
     if "rtol" not in grid:
         return []
     if grid["rtol"] == grid["atol"]:

@@ -63,10 +63,7 @@ def command(
     _write(prepared, states, estimate)
     if each:
         click.echo()
-        write_table(
-            ("cell", "state", "task", "what"),
-            ((s.planned.cell.id, s.word, s.planned.cell.task.name, cell_words(s.planned.cell)) for s in states),
-        )
+        _write_cells(states)
     warn_of_failures(prepared.registry)
 
 
@@ -101,9 +98,14 @@ def _write(prepared: Prepared, states: list[CellState], estimate: Estimate) -> N
     for state in states:
         for name in state.planned.experiments:
             by_experiment[name][state.word] += 1
+    read = {experiment.name: ", ".join(experiment.trained or ()) or None for experiment in suite.experiments}
+    needs = ("needs",) if any(read.values()) else ()
     write_table(
-        ("experiment", "cells", *heads),
-        ((name, found.total(), *(found[head] for head in heads)) for name, found in by_experiment.items()),
+        ("experiment", "cells", *heads, *needs),
+        (
+            (name, found.total(), *(found[head] for head in heads), *(read[name] for _ in needs))
+            for name, found in by_experiment.items()
+        ),
     )
     if settled := [state for state in states if state.planned.outcome is not None]:
         click.echo()
@@ -114,6 +116,26 @@ def _write(prepared: Prepared, states: list[CellState], estimate: Estimate) -> N
             ((word, number, reason, examples[word, reason]) for (word, reason), number in reasons.items()),
         )
     click.echo(f"\n{prepared.folder}: {_forecast(len(states), estimate)}")
+
+
+def _write_cells(states: list[CellState]) -> None:
+    """Every cell in its order, and the training that it needs in words, where any needs one."""
+    cells = [state.planned.cell for state in states]
+    trainings = {cell.id: f"{cell.id}: {cell_words(cell)}, seed {cell.seed}" for cell in cells}
+    needs = ("needs",) if any(cell.needs for cell in cells) else ()
+    write_table(
+        ("cell", "state", "task", "what", *needs),
+        (
+            (
+                state.planned.cell.id,
+                state.word,
+                state.planned.cell.task.name,
+                cell_words(state.planned.cell),
+                *("; ".join(trainings[need] for need in state.planned.cell.needs) or None for _ in needs),
+            )
+            for state in states
+        ),
+    )
 
 
 def _forecast(cells: int, estimate: Estimate) -> str:

@@ -78,7 +78,8 @@ def prefixes_of(suite: Suite) -> set[str]:
     """
     found = set()
     for experiment in suite.experiments:
-        chosen = (experiment.task, *experiment.model, *experiment.solver, *(experiment.gradient or ()))
+        others = (experiment.model, experiment.gradient, experiment.task.step_policy)
+        chosen = (experiment.task, *experiment.solver, *(entry for axis in others for entry in axis or ()))
         for text in (text for entry in chosen for text in _texts((entry.name, entry.parameters))):
             prefix, slash, _ = text.partition("/")
             if slash:
@@ -138,7 +139,7 @@ def states_of(prepared: Prepared) -> tuple[list[CellState], Estimate]:
                 isinstance(stored, Record)
                 and stored.freshness == identity_of(planned.cell, prepared.registry).freshness
             )
-            for part in missing_parts(stored if fresh else None, rounds):
+            for part in missing_parts(stored if fresh else None, rounds, planned.parts):
                 missing[part.name] = missing.get(part.name, 0) + 1
         states.append(CellState(planned=planned, missing=missing))
     measured = part_times(folder.iter_records())

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from odebench.plan.cell import Cell, CellError
-from odebench.plan.plan import Plan
+from odebench.plan.cell import Cell, CellError, canonical_json
+from odebench.plan.plan import Plan, PlannedCell
 from odebench.records.folder import RecordFault
 from odebench.records.record import Record
 
 #: Guessed seconds of a part that nothing like it was ever measured: small problems, such as the quickstart's on two cores.
 GUESSED_S: Mapping[str, float] = {"quality": 0.2, "memory": 0.2, "timing": 0.2}
+#: Guessed seconds of a study that nothing like it was ever done: one that trains, and one that does not.
+GUESSED_TRAINING_S, GUESSED_STUDY_S = 60.0, 1.0
 #: Seconds that starting a process for a part costs on top of what the part itself reports.
 START_S = 0.05
 
@@ -56,8 +58,9 @@ def estimate(
 ) -> Estimate:
     """Estimate the wall time of `plan`.
 
-    A part's time is the median of what is known about the same cell; else about the same task, model and solver; else about the
-    same task and model; else about the same part; else a guess. No part takes longer than the suite's time limit.
+    A part's time is the median of what is known about the same cell; else about the same question with other seeds; else about the
+    same task, model and solver; else about the same task and model; else about the same part (for a study the same task, since what
+    one takes says nothing about others); else a guess. No part takes longer than the suite's time limit.
 
     Args:
         plan: what will run.
@@ -66,17 +69,19 @@ def estimate(
             are done. None means that nothing is done yet.
         workers: processes that measure quality and memory at once; timing always runs alone.
     """
-    known = _medians(measured)
+    studies = {planned.cell.task.name for planned in plan.cells if is_study(planned)}
+    known = _medians(measured, studies)
     each = {"quality": 1, "memory": 1, "timing": plan.suite.budget.processes}
     seconds, parts, guessed = 0.0, 0, 0
     for planned in plan.runnable:
-        wanted = each if missing is None else missing.get(planned.cell.id, {})
+        asked = {part: each[part] for part in planned.parts}
+        wanted = asked if missing is None else missing.get(planned.cell.id, {})
         for part, count in wanted.items():
             if not count:
                 continue
-            one = next((known[key] for key in _keys(planned.cell, part) if key in known), None)
+            one = next((known[key] for key in _keys(planned.cell, part, studies) if key in known), None)
             guessed += count if one is None else 0
-            one = min(GUESSED_S.get(part, 1.0) if one is None else one, plan.suite.budget.timeout_s) + START_S
+            one = min(guess_s(planned, part) if one is None else one, plan.suite.budget.timeout_s) + START_S
             seconds += count * one / (1 if part == "timing" else max(workers, 1))
             parts += count
     return Estimate(seconds=seconds, parts=parts, guessed=guessed)
@@ -99,19 +104,36 @@ def part_times(records: Iterable[Record | RecordFault]) -> Iterator[PartTime]:
                 yield PartTime(cell=cell, part=name, seconds=part.seconds)
 
 
-def _keys(cell: Cell, part: str) -> tuple[tuple[str, ...], ...]:
+def is_study(planned: PlannedCell) -> bool:
+    """Whether all that is measured of it is its quality, which it knows itself: it may take hours."""
+    return planned.parts == ("quality",)
+
+
+def guess_s(planned: PlannedCell, part: str) -> float:
+    """Seconds that a part may take, where nothing like it was ever measured."""
+    if is_study(planned):
+        return GUESSED_STUDY_S if planned.cell.policy is None else GUESSED_TRAINING_S
+    return GUESSED_S.get(part, 1.0)
+
+
+def _keys(cell: Cell, part: str, studies: Collection[str]) -> tuple[tuple[str, ...], ...]:
     """What counts as alike, the nearest first."""
+    # Cells of other seeds read trainings of other seeds.
+    question = canonical_json({key: value for key, value in cell.to_json().items() if key not in ("seed", "needs")})
+    # Earlier versions of the suite may have had studies that this one has not.
+    study = cell.task.name in studies or cell.policy is not None or bool(cell.needs)
     return (
         (part, "cell", cell.id),
+        (part, "question", question),
         (part, "solver", cell.task.name, cell.model.name, cell.solver.name),
         (part, "model", cell.task.name, cell.model.name),
-        (part,),
+        (part, "task", cell.task.name) if study else (part,),
     )
 
 
-def _medians(measured: Iterable[PartTime]) -> dict[tuple[str, ...], float]:
+def _medians(measured: Iterable[PartTime], studies: Collection[str]) -> dict[tuple[str, ...], float]:
     samples: dict[tuple[str, ...], list[float]] = {}
     for time in measured:
-        for key in _keys(time.cell, time.part):
+        for key in _keys(time.cell, time.part, studies):
             samples.setdefault(key, []).append(time.seconds)
     return {key: statistics.median(values) for key, values in samples.items()}
