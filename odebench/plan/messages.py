@@ -128,6 +128,8 @@ def _sentence(detail: dict[str, Any], raw: Any, path: KeyPath, found: Any, prefi
             return None  # The misspelt key is a fault of its own, and names this one.
         return f"{where} is missing. " + (f"{near!r} stands there: rename it." if near else _ADD.get(where, "Add it."))
     got = f"{where}:" if found is _MISSING or kind == "no_grid" else f"{where} is {describe(found)}."
+    if kind == "claim":
+        return f"{where}: {detail['msg']}"  # It quotes the place that it points at.
     if kind == "literal_error":
         return f"{got} {choose(found, _quoted(context['expected']))}"
     if kind in _MUST_BE:

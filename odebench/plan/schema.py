@@ -7,6 +7,7 @@ import math
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -20,6 +21,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from odebench.outcome import Outcome
+from odebench.plan.claim_text import read_claim
+from odebench.plan.expression import ExpressionError
 from odebench.plan.quantity import parse_duration, parse_size
 
 Entry = TypeVar("Entry")
@@ -225,11 +228,25 @@ class Experiment(Table):
         return self
 
 
+def _claim(text: str) -> str:
+    try:
+        read_claim(text)
+    except ExpressionError as error:
+        raise PydanticCustomError("claim", "{fault}", {"fault": str(error)}) from error
+    return text
+
+
 class Claim(Table):
-    """A sentence about the records, kept as it is: `that` is read by whoever checks it."""
+    """A sentence about the records: `that` is one of `claim_text`'s language, and stays as it is written.
+
+    Attributes:
+        name: what is claimed, in words.
+        that: what is claimed, of the columns of the records.
+        allow: outcomes besides `ok` that rows of its selections may have.
+    """
 
     name: Text
-    that: Text
+    that: Annotated[Text, AfterValidator(_claim)]
     allow: Annotated[tuple[OutcomeWord, ...], BeforeValidator(_list_as_tuple)] = ()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from odebench.report.figures.selection import OK, at_floor, floor_and_guides
 from odebench.report.frame import GRID_COLUMNS
 from odebench.report.labels import OWNERS, joined, plain, with_labels
 from odebench.report.palette import MARKERS, Look, Palette
-from odebench.report.where import known_column, select
+from odebench.report.where import columns_in, known_column, select
 
 SUFFIXES = (".png", ".svg", ".pdf")
 _PANELS = 30
@@ -176,9 +175,8 @@ def _why_none_selected(frame: pd.DataFrame, where: str | None) -> str:
     """Which values there are in the columns that a condition names."""
     if not where:
         return "The table has no rows: run the suite first."
-    names = {ast.unparse(n) for n in ast.walk(ast.parse(where.strip(), mode="eval")) if isinstance(n, ast.expr)}
     there = []
-    for name in sorted(names & set(frame.columns)):
+    for name in (name for name in columns_in(where) if name in frame.columns):
         values = frame[name].dropna()
         if isinstance(values.dtype, pd.StringDtype) or values.nunique() <= 8:
             known = sorted(map(plain, values.unique()))

@@ -61,7 +61,7 @@ def test_a_plot_is_written_in_each_format(call, folder: Path, tmp_path: Path):
     [
         (["--x", "nfe_forwards", "--y", "error_final"], "did you mean 'nfe_forward'?"),
         (["--x", "steps", "--y", "error_final", "--where", "model == 'lorenz'"], "model is one of van-der-pol"),
-        (["--x", "steps", "--y", "error_final", "--where", "__import__('os')"], "is no condition"),
+        (["--x", "steps", "--y", "error_final", "--where", "__import__('os')"], "There is no __import__(…)"),
     ],
 )
 def test_a_plot_that_cannot_be_drawn_says_why(call, folder: Path, tmp_path: Path, words: list[str], told: str):

@@ -182,7 +182,7 @@ def test_a_suite_without_experiments_is_refused():
 
 def test_names_of_experiments_and_claims_are_unique():
     experiment = SUITE[SUITE.index("[[experiment]]") : SUITE.index("[[claim]]")]
-    message = refused(SUITE, SUITE + experiment + '[[claim]]\nname = "it works"\nthat = "x"\n')
+    message = refused(SUITE, SUITE + experiment + '[[claim]]\nname = "it works"\nthat = "all(x)"\n')
     assert "`experiment[1].name` is 'first', and so is `experiment[0].name`" in message
     assert "`claim[1].name` is 'it works', and so is `claim[0].name`" in message
 
