@@ -23,6 +23,57 @@ class Gradient:
         self.loss = loss
 
 
+class Train:
+    needs_gradient = True
+    learns = True
+    default_policy = "steady"
+    parts = ("quality",)
+
+    def __init__(self, iterations: int = 100) -> None:
+        self.iterations = iterations
+
+
+class Undetermined:
+    """Learns, and leaves it to the suite by which step policy."""
+
+    learns = True
+    parts = ("quality",)
+
+
+class Swap:
+    needs_training = True
+    parts = ("timing", "quality")
+
+
+class Refine:
+    """Goes on with a training."""
+
+    needs_training = True
+    learns = True
+    default_policy = "steady"
+
+
+class Steady:
+    def supports(self, solver: Any) -> str | None:
+        return None
+
+
+class Adapting:
+    """Finds the first step by itself, of solvers that take fixed ones."""
+
+    chooses_first = True
+
+    def __init__(self, threshold: float = 0.5) -> None:
+        self.threshold = threshold
+
+    def supports(self, solver: Any) -> str | None:
+        return "It adapts fixed steps." if solver.adaptive else None
+
+
+class Fixture:
+    can_learn = False
+
+
 class LotkaVolterra:
     def __init__(self, alpha: float = 1.5, batch: int = 4) -> None:
         self.alpha, self.batch = alpha, batch
@@ -139,8 +190,16 @@ def catalogue() -> Callable[..., FakeRegistry]:
 
     def make(**failures: str) -> FakeRegistry:
         offered = {
-            "task": {"integrate": Integrate, "gradient": Gradient},
-            "model": {"lotka-volterra": LotkaVolterra, "mlp-field": MlpField},
+            "task": {
+                "integrate": Integrate,
+                "gradient": Gradient,
+                "train": Train,
+                "undetermined": Undetermined,
+                "swap": Swap,
+                "refine": Refine,
+            },
+            "model": {"lotka-volterra": LotkaVolterra, "mlp-field": MlpField, "fixture": Fixture},
+            "step_policy": {"steady": Steady, "adapting": Adapting},
             "solver": {
                 "euler": Fixed,
                 "midpoint": Midpoint,

@@ -32,6 +32,7 @@ GRIDS = (
     | st.builds(
         lambda r, a, b: {"rtol": r, "atol": a, "batch": b}, POSITIVE, POSITIVE, st.sampled_from(["joint", "per-sample"])
     )
+    | st.builds(lambda f: {"factor": f}, POSITIVE)
     | st.just({})
 )
 CELLS = st.builds(
@@ -46,6 +47,7 @@ CELLS = st.builds(
     threads=st.integers(1, 64),
     seed=st.integers(0, 2**63),
     needs=st.lists(st.text("0123456789abcdef", min_size=16, max_size=16), max_size=2).map(tuple),
+    policy=st.none() | CHOICES,
 )
 
 
@@ -101,6 +103,14 @@ def test_ids_stay_as_stored_records_have_them():
     assert example().id == "cf0aa45548d6b617"
 
 
+def test_a_cell_without_a_policy_says_nothing_about_policies():
+    """Records that were stored before there were policies keep their ids."""
+    assert "policy" not in example().to_json()
+    cell = example(policy=Choice(name="fixed"))
+    assert cell.to_json() == example().to_json() | {"policy": {"name": "fixed", "parameters": {}}}
+    assert cell.id == "b1bff617932c7eba"
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -112,6 +122,7 @@ def test_ids_stay_as_stored_records_have_them():
         {"threads": 2},
         {"seed": 1},
         {"needs": ("0123456789abcdef",)},
+        {"policy": Choice(name="fixed")},
         {"model": Choice(name="mlp-field", parameters={"width": 32.0, "batch": 256})},
         {"model": Choice(name="mlp-field", parameters={"width": 32})},
         {"solver": Choice(name="rk38")},
@@ -155,6 +166,7 @@ def test_json_that_is_no_cell_is_refused():
 def test_choices_by_kind():
     assert list(example().choices) == ["task", "model", "solver", "gradient"]
     assert "gradient" not in example(gradient=None).choices
+    assert example(policy=Choice(name="fixed")).choices["step_policy"] == Choice(name="fixed")
     assert str(example().model) == "mlp-field(width=32, batch=256)"
 
 
