@@ -3,7 +3,15 @@
 import pytest
 
 from odebench.outcome import Outcome
-from odebench.plan.estimate import GUESSED_S, START_S, PartTime, estimate, part_times
+from odebench.plan.estimate import (
+    GUESSED_S,
+    GUESSED_STUDY_S,
+    GUESSED_TRAINING_S,
+    START_S,
+    PartTime,
+    estimate,
+    part_times,
+)
 from odebench.plan.expand import expand
 from odebench.plan.suite import parse_suite
 from odebench.records import Part, Record, RecordFault, Round
@@ -92,3 +100,72 @@ def test_stored_records_tell_what_their_parts_took(plan, tmp_path):
         (cell, "timing", 2.0),
     ]
     assert estimate(plan, times, only(plan, 0, timing=2)).seconds == pytest.approx(2 * (1.5 + START_S))
+
+
+STUDIES = """\
+schema = 1
+[suite]
+name = "studies"
+[budget]
+timeout = "1h"
+[[experiment]]
+name = "plain"
+task = "integrate"
+model = "mlp-field"
+solver = "euler"
+steps = 2
+[[experiment]]
+name = "training"
+task = "train"
+model = "mlp-field"
+solver = "euler"
+gradient = "direct"
+steps = [2, 256]
+seed = [0, 1]
+[[experiment]]
+name = "swap"
+task = "swap"
+trained = "training"
+solver = "midpoint"
+factor = 1
+"""
+
+
+@pytest.fixture
+def studies(catalogue):
+    registry = catalogue()
+    registry.get("task", "swap").factory = type("Judging", (registry.get("task", "swap").factory,), {"parts": ()})
+    return expand(parse_suite(STUDIES, "studies.toml"), registry, lambda device: None)
+
+
+def test_a_study_has_a_quality_only_and_is_guessed_to_take_its_time(studies):
+    guess = estimate(studies)
+    plain = sum(GUESSED_S[part] for part in ("quality", "memory")) + 3 * GUESSED_S["timing"] + 5 * START_S
+    assert guess.parts == guess.guessed == 5 + 4 + 4
+    assert guess.seconds == pytest.approx(plain + 4 * (GUESSED_TRAINING_S + START_S) + 4 * (GUESSED_STUDY_S + START_S))
+
+
+def test_a_study_takes_what_another_seed_of_the_same_question_took(studies):
+    cells = [planned.cell for planned in studies.cells]
+    measured = [
+        PartTime(cell=cell, part="quality", seconds=seconds)
+        for cell, seconds in [(cells[1], 100.0), (cells[3], 900.0), (cells[5], 7.0), (cells[7], 8.0)]
+    ]
+    for index, seconds in [(2, 100.0), (4, 900.0), (6, 7.5), (8, 7.5)]:
+        # Steps and seeds are (2, 0), (2, 1), (256, 0), (256, 1); swaps of other trainings differ by their needs alone.
+        got = estimate(studies, measured, only(studies, index, quality=1))
+        assert (got.seconds, got.guessed) == (pytest.approx(seconds + START_S), 0)
+
+
+def test_studies_and_other_tasks_say_nothing_about_each_other(studies):
+    cells = [planned.cell for planned in studies.cells]
+    trained = [PartTime(cell=cells[1], part="quality", seconds=500.0)]
+    assert estimate(studies, trained, only(studies, 0, quality=1)).guessed == 1
+    assert estimate(studies, trained, only(studies, 5, quality=1)).guessed == 1
+    plain = [PartTime(cell=cells[0], part="quality", seconds=0.5)]
+    assert estimate(studies, plain, only(studies, 1, quality=1)).guessed == 1
+
+
+def test_a_training_of_an_earlier_suite_says_nothing_about_other_tasks(plan, studies):
+    measured = [PartTime(cell=studies.cells[1].cell, part="quality", seconds=500.0)]
+    assert estimate(plan, measured, only(plan, 0, quality=1)).guessed == 1
