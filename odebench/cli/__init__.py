@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from odebench import __version__
-from odebench.cli import doctor, listing, plan, plot, plugins, report, run, show
+from odebench.cli import claims, doctor, listing, plan, plot, plugins, report, run, show
 from odebench.cli.group import Commands
 
 
@@ -21,9 +21,10 @@ def main() -> None:
     Example:
       odebench run suites/quickstart.toml
 
-    Exit codes: 0 done; 1 --strict failed; 2 wrong usage, a faulty suite, or --strict-plugins failed; 130 interrupted.
+    Exit codes: 0 done; 1 a claim is false, or --strict failed; 2 wrong usage, a faulty suite, or --strict-plugins failed;
+    3 undecided; 130 interrupted.
     """
 
 
-for module in (run, plan, listing, show, report, plot, plugins, doctor):
+for module in (run, plan, listing, show, report, plot, claims, plugins, doctor):
     main.add_command(module.command)

@@ -8,7 +8,9 @@ import click
 
 from odebench.errors import OdebenchError, nearest
 
+FALSE = 1
 USAGE = 2
+UNDECIDED = 3
 INTERRUPTED = 130
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from odebench.plan.expression import (
     Arithmetic,
@@ -252,7 +252,7 @@ class _Parser:
             return Choices(start=opening.start, end=end.end, items=tuple(items))
         if not items:
             raise ExpressionError("there is nothing in this bracket.", self.text, opening.start)
-        return items[0]
+        return replace(items[0], start=opening.start, end=end.end)
 
     def _call(self, name: _Token) -> Node:
         arguments, by, where = [], [], None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from odebench.errors import SuiteError
 from odebench.plan.messages import choose, describe, explain
@@ -118,6 +118,32 @@ def parse_suite(
         budget_name=budget,
         overrides=tuple(overrides),
     )
+
+
+def claims_of(text: str, file: Path | str, overrides: Sequence[str] = ()) -> tuple[Claim, ...]:
+    """The claims of a suite that was read before, wherever its plugins and budgets have gone since.
+
+    Args:
+        text: the suite's file.
+        file: names it in messages.
+        overrides: as they were given then.
+
+    Raises:
+        SuiteError: the text is no TOML, or a claim cannot be read.
+    """
+    file = Path(file)
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SuiteError(f"{file}: the suite in it is not TOML: {error}. Run the suite again.") from error
+    given = [override for override in map(parse_override, overrides) if override.path[0] == "claim"]
+    for override in given:
+        apply_override(raw, override)
+    tables = raw.get("claim", [])
+    try:
+        return TypeAdapter(tuple[Claim, ...]).validate_python(tuple(tables) if isinstance(tables, list) else tables)
+    except ValidationError as error:
+        raise _suite_error(explain(error, tables, file, ("claim",), given)) from None
 
 
 def _suite_error(faults: list[str]) -> SuiteError:

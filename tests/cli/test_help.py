@@ -55,7 +55,7 @@ def test_every_option_says_what_it_does():
 
 
 def test_commands_stand_in_the_order_of_work():
-    assert list(main.commands) == ["run", "plan", "list", "show", "report", "plot", "plugins", "doctor"]
+    assert list(main.commands) == ["run", "plan", "list", "show", "report", "plot", "claims", "plugins", "doctor"]
 
 
 def test_the_version_is_the_package_s(call):
