@@ -14,20 +14,24 @@ import pandas as pd
 from odebench.errors import RecordError
 from odebench.records import Record, RecordFault, ResultFolder
 from odebench.records.atomic import write_atomic
-from odebench.report.columns import COLUMNS, DERIVED, DOCUMENTED, Part, column
+from odebench.report.columns import COLUMNS, DERIVED, DOCUMENTED, TRAINED, TRAINING, Part, column
 from odebench.report.statistics import interval, seed_of
 
 _TIMES = ("forward", "backward", "total")
 _CHOICES = ("model", "solver", "gradient", "task", "policy")
 GRID_COLUMNS = ("steps", "step_size", "rtol", "atol")
+# Of a training these are the same as in the cell that needs it, or say nothing about it.
+_NOT_JOINED = {"suite", "model", "seed", "machine_id", "odebench_version", "plugin_versions", "reason", "missing"}
 
 
 def load(folder: str | Path) -> pd.DataFrame:
     """All records of a result folder as a table, one row a record.
 
     Columns: those of `odebench.report.columns.DOCUMENTED` in that order, then statistics of the timed samples
-    (`DERIVED`), then figures that only a plugin's task gives, then one column a parameter (`model.width`, …). Units
-    stand in the names. Dtypes are pandas' nullable ones, and what is missing is null; `missing` says why.
+    (`DERIVED`), then, where any cell learns or needs a training, those of `TRAINING`, then figures that only a
+    plugin's task gives, then one column a parameter (`model.width`, …). Last, for cells that need a training, what
+    the folder knows about that on the same machine: `trained.solver`, `trained.accuracy_test`, …. Units stand in
+    the names. Dtypes are pandas' nullable ones, and what is missing is null; `missing` says why.
     Files that are broken are left out, and `frame.attrs["faults"]` lists them, each with its reason.
 
     Raises:
@@ -54,10 +58,15 @@ def load(folder: str | Path) -> pd.DataFrame:
 
 def frame_of(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """The table of `load` from records that are already in memory, as their JSON objects."""
+    records = list(records)
     rows = [_row(record) for record in records]
-    extra = sorted({name for row in rows for name in row} - set(COLUMNS))
+    training = any(record["cell"].get("policy") or record["cell"].get("needs") for record in records)
+    training |= any(one.name in row for one in TRAINING for row in rows)
+    joined = _join_trainings(rows, records)
+    extra = sorted({name for row in rows for name in row} - set(COLUMNS) - set(joined))
     parameters = [name for owner in (*_CHOICES, "grid") for name in extra if name.startswith(f"{owner}.")]
-    names = [c.name for c in (*DOCUMENTED, *DERIVED)] + [n for n in extra if n not in parameters] + parameters
+    names = [c.name for c in (*DOCUMENTED, *DERIVED, *(TRAINING if training else ()))]
+    names += [name for name in extra if name not in parameters] + parameters + joined
     return pd.DataFrame({name: _series(name, [row.get(name) for row in rows]) for name in names})
 
 
@@ -76,6 +85,31 @@ def write(folder: str | Path) -> tuple[Path, Path]:
     return parquet, csv
 
 
+def _join_trainings(rows: list[dict[str, Any]], records: list[Mapping[str, Any]]) -> list[str]:
+    """Add to each row what is known about the training that its cell needs; returns the names of the new columns.
+
+    They are in the order of the columns that they repeat, then in that of their names. What is null in a training makes no column.
+    """
+    by_id = {(row["cell_id"], row["machine_id"]): dict(row) for row in rows}
+    found: set[str] = set()
+    for row, record in zip(rows, records, strict=True):
+        needs = record["cell"].get("needs") or ()
+        origin = next((by_id[key] for need in needs if (key := (need, row["machine_id"])) in by_id), None)
+        if origin is not None:
+            own = {
+                f"{TRAINED}{name}": value
+                for name, value in origin.items()
+                if value is not None and name not in _NOT_JOINED and not name.startswith("model.")
+            }
+            row |= own
+            found |= own.keys()
+        elif needs:
+            why = f"{TRAINED}*: there is no record of the training {needs[0]} on this machine"
+            row["missing"] = "; ".join(filter(None, (row["missing"], why)))
+    place = {f"{TRAINED}{name}": number for number, name in enumerate(COLUMNS)}
+    return sorted(found, key=lambda name: (place.get(name, len(place)), name))
+
+
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:
     """One record as a mapping from column to value; a column that it lacks is missing."""
     cell, parts = record["cell"], record.get("parts") or {}
@@ -91,7 +125,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
             row[owner] = choice["name"]
             row |= {f"{owner}.{name}": value for name, value in (choice.get("parameters") or {}).items()}
     for name, value in (cell.get("grid") or {}).items():
-        row[name if name in GRID_COLUMNS else f"grid.{name}"] = value
+        row[name if name in (*GRID_COLUMNS, "factor") else f"grid.{name}"] = value
     reasons: dict[str, str] = {}
     for part in (Part.QUALITY, Part.MEMORY):
         _take_values(row, parts.get(part.value) or {}, reasons)
@@ -105,12 +139,19 @@ def _take_values(row: dict[str, Any], part: Mapping[str, Any], reasons: dict[str
     reasons.update(part.get("reasons") or {})
     for name, value in (part.get("values") or {}).items():
         if name in row:
+            if name in GRID_COLUMNS and _same(value, row[name]):
+                continue  # A task may tell the grid that it made of what was asked.
             reasons[name] = "the task gave a figure under a name that is taken"
             continue
         fits, value = _fitting(name, value)
         row[name] = value
         if not fits:
             reasons[name] = "the task gave a value that does not fit the column"
+
+
+def _same(value: Any, asked: Any) -> bool:
+    numbers = (value, asked)
+    return all(isinstance(one, int | float) for one in numbers) and math.isclose(*numbers, rel_tol=1e-9)
 
 
 def _fitting(name: str, value: Any) -> tuple[bool, Any]:
@@ -165,8 +206,9 @@ def _present(samples: Iterable[float | None] | None) -> list[float]:
 
 def _series(name: str, values: list[Any]) -> pd.Series:
     """One column in its nullable dtype; one that is not documented takes the narrowest dtype that holds all its values."""
-    if name in COLUMNS:
-        return pd.Series(values, dtype=COLUMNS[name].dtype, name=name)
+    documented = COLUMNS.get(name.removeprefix(TRAINED))
+    if documented is not None:
+        return pd.Series(values, dtype=documented.dtype, name=name)
     present = [value for value in values if value is not None]
     if present and all(isinstance(value, bool) for value in present):
         return pd.Series(values, dtype="boolean", name=name)

@@ -7,28 +7,33 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from odebench.report.columns import TRAINED
+
 OWNERS = ("model", "solver", "gradient")
 # What may vary besides model, solver, gradient method and grid; figures of different ones are never joined by a line.
-SETTINGS = ("dtype", "device", "threads", "grid.batch")
+SETTINGS = ("policy_label", "dtype", "device", "threads", "grid.batch", "training_label")
 
 
 def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with `model_label`, `solver_label`, `gradient_label`, `grid_label` and `setting_label` added.
 
     A label is the name, followed by the parameters whose values differ between the rows of that name. A setting is
-    what else varies over the whole frame (dtype, device, threads, batch control), "" where nothing does.
+    what else varies over the whole frame (step policy, dtype, device, threads, batch control, and the training that a
+    cell needs), "" where nothing does. Frames with trainings have `policy_label` and `training_label` too.
     """
     labelled = frame.copy()
-    for owner in OWNERS:
+    for owner in (*OWNERS, *(("policy",) if "policy" in frame.columns else ())):
         labelled[f"{owner}_label"] = _choice_labels(frame, owner)
     labelled["grid_label"] = [grid_words(row) for row in frame.to_dict("records")]
-    varying = [name for name in SETTINGS if name in frame.columns and frame[name].nunique() > 1]
+    if f"{TRAINED}cell_id" in frame.columns:
+        labelled["training_label"] = _training_labels(labelled)
+    varying = [name for name in SETTINGS if name in labelled.columns and labelled[name].nunique() > 1]
     labelled["setting_label"] = pd.Series(
         [
             ", ".join(
                 _setting_words(name, value) for name, value in zip(varying, values, strict=True) if is_there(value)
             )
-            for values in frame[varying].itertuples(index=False, name=None)
+            for values in labelled[varying].itertuples(index=False, name=None)
         ]
         if varying
         else "",
@@ -56,8 +61,26 @@ def _choice_labels(frame: pd.DataFrame, owner: str) -> pd.Series:
     return labels
 
 
+def _training_labels(labelled: pd.DataFrame) -> pd.Series:
+    """The training that each cell needs, in the words of its own row; where that is not among the rows, by its cell."""
+    policies = ["policy_label"] if "policy_label" in labelled and labelled["policy_label"].nunique() > 1 else []
+    parts = labelled[["solver_label", "grid_label", *policies]].itertuples(index=False, name=None)
+    words = {
+        cell_id: ", ".join(str(part) for part in of_cell if is_there(part) and part)
+        for cell_id, of_cell in zip(labelled["cell_id"], parts, strict=True)
+    }
+    return pd.Series(
+        [f"trained with {words.get(need, need)}" if is_there(need) else None for need in labelled[f"{TRAINED}cell_id"]],
+        index=labelled.index,
+        dtype="string",
+    )
+
+
 def grid_words(row: dict) -> str:
-    """How time was divided, in words: `64 steps`, `step 0.1`, `tolerance 1e-06`."""
+    """How time was divided, in words: `64 steps`, `step 0.1`, `tolerance 1e-06`, `2 × the trained step`."""
+    if is_there(row.get("factor")):
+        adaptive = is_there(row.get("tolerance")) or is_there(row.get("rtol"))
+        return f"{plain(row['factor'])} × the trained {'tolerance' if adaptive else 'step'}"
     if is_there(row.get("steps")):
         return f"{int(row['steps'])} steps"
     if is_there(row.get("step_size")):

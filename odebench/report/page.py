@@ -13,7 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from odebench.report.chart import Skipped
-from odebench.report.columns import DERIVED, DOCUMENTED
+from odebench.report.columns import COLUMNS
 from odebench.report.headline import headline
 from odebench.report.provenance import facts, title_of
 from odebench.report.sources import Source
@@ -100,7 +100,7 @@ def page(
         ],
         models=sorted({one.model for one in pictures if one.model}),
         tables=tables,
-        glossary=(*DOCUMENTED, *DERIVED),
+        glossary=[one for one in COLUMNS.values() if any(one.name in source.frame for source in sources)],
         made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
         script=Markup((_TEMPLATES / "page.js").read_text(encoding="utf-8")),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from odebench.report.columns import COLUMNS, DERIVED, DOCUMENTED, Kind, column
+from odebench.report.columns import COLUMNS, DERIVED, DOCUMENTED, TRAINING, Kind, column
 
 # The names that users see, in their order: a change here breaks somebody's script.
 NAMES = """
@@ -22,7 +22,7 @@ def test_the_documented_names_and_their_order_never_change():
 
 
 def test_no_column_is_described_twice():
-    assert len(COLUMNS) == len(DOCUMENTED) + len(DERIVED)
+    assert len(COLUMNS) == len(DOCUMENTED) + len(DERIVED) + len(TRAINING)
 
 
 @pytest.mark.parametrize("one", COLUMNS.values(), ids=lambda one: one.name)
@@ -41,7 +41,17 @@ def test_every_column_has_a_sentence_a_label_and_a_unit_that_its_name_tells(one)
         ("cache_bytes", Kind.BYTES, "bytes"),
         ("error_of_energy", Kind.ERROR, ""),
         ("entropy", Kind.SCORE, ""),
+        ("policy.threshold", Kind.PARAMETER, ""),
+        ("trained.time_iteration_s", Kind.SECONDS, "s"),
+        ("trained.policy.threshold", Kind.PARAMETER, ""),
     ],
 )
 def test_a_column_of_a_plugin_is_described_from_its_name(name, kind, unit):
     assert (column(name).kind, column(name).unit) == (kind, unit)
+
+
+def test_a_column_of_the_training_says_that_it_is_the_trainings():
+    own, joined = column("accuracy_test"), column("trained.accuracy_test")
+    assert (joined.name, joined.label) == ("trained.accuracy_test", f"{own.label} of the training")
+    assert (joined.kind, joined.dtype, joined.better) == (own.kind, own.dtype, own.better)
+    assert joined.meaning == f"Of the training that it needs: {own.meaning}"

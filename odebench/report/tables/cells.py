@@ -17,6 +17,8 @@ _FIGURES = (
     "error_final", "error_trajectory_max", "grad_error_discrete", "grad_error_y0", "grad_error_params",
     "roundtrip_error", "nfe_forward", "nfe_backward", "vjps", "steps_accepted", "steps_rejected",
     "memory_peak_bytes", "time_forward_s", "time_backward_s", "time_total_s",
+    "loss_train", "accuracy_train", "loss_test", "accuracy_test", "accuracy_change", "changed_answers", "examples_test",
+    "iterations", "step_size_final", "tolerance_final", "nfe_mean", "time_iteration_s",
 )  # fmt: skip
 
 

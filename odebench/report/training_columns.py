@@ -1,0 +1,84 @@
+"""Columns that only suites with trainings have: what was trained, how well, at which cost, and what became of it elsewhere."""
+
+from __future__ import annotations
+
+from odebench.report.column import (
+    Column,
+    Kind,
+    Part,
+    asked_column,
+    count_column,
+    score_column,
+    seconds_column,
+    text_column,
+)
+
+
+def _number(name: str, label: str, meaning: str, better: str | None = None) -> Column:
+    """A mean of counts, free of noise and not whole."""
+    return Column(name=name, kind=Kind.COUNT, meaning=meaning, label=label, log=True, better=better)
+
+
+def _amount(name: str, label: str, meaning: str, better: str | None = None) -> Column:
+    return Column(name=name, kind=Kind.COUNT, meaning=meaning, label=label, dtype="Int64", better=better)
+
+
+def _ended(name: str, label: str, meaning: str) -> Column:
+    """A step or tolerance that was not asked for by number."""
+    return Column(name=name, kind=Kind.PARAMETER, meaning=meaning, label=label, log=True)
+
+
+# In the order of the frame, where any of its cells learns or needs a training.
+TRAINING: tuple[Column, ...] = (
+    text_column("policy", "step policy", "What decided the step while the model was trained.", Part.CELL),
+    asked_column(
+        "factor",
+        "multiple of the trained step",
+        "Multiple of the step, or of the tolerance, with which the training ended, that the suite asked for.",
+    ),
+    score_column(
+        "loss_test", "test loss", "Loss on the whole test data, each example counted once.", "lower", log=True
+    ),
+    _amount("correct_test", "right answers, test", "Examples of the test data that are classified rightly.", "higher"),
+    _amount("examples_test", "examples, test", "Examples of the test data, all of which are answered."),
+    score_column(
+        "accuracy_change",
+        "change of the accuracy",
+        "Accuracy on the test data minus that of the training with its own solver and its own last step.",
+        "higher",
+    ),
+    _amount(
+        "changed_answers",
+        "changed answers",
+        "Examples of the test data that are answered otherwise than with the training's own solver and its own last step.",
+        "lower",
+    ),
+    _ended("tolerance", "tolerance", "Relative tolerance with which the test data were solved."),
+    _amount("iterations", "iterations", "Steps that the optimiser took."),
+    _ended(
+        "step_size_final", "step size at the end", "Step with which the training ended, in the model's unit of time."
+    ),
+    _ended("tolerance_final", "tolerance at the end", "Relative tolerance with which the training ended."),
+    _number(
+        "steps_final", "steps at the end", "Accepted steps of a solve with the final weights and the last step, a mean."
+    ),
+    _number(
+        "nfe_mean",
+        "evaluations an iteration",
+        "Evaluations of the field in the forward pass of an iteration, those of the step policy included, a mean.",
+        "lower",
+    ),
+    count_column("nfe_training", "evaluations of the training", "Evaluations of the field in all forward passes."),
+    count_column(
+        "nfe_checks", "evaluations of the step policy", "Evaluations of the field that the step policy asked for."
+    ),
+    seconds_column(
+        "time_iteration_s",
+        "time of an iteration",
+        "Wall time of an iteration, the step policy included, a mean.",
+        Part.QUALITY,
+    ),
+    text_column(
+        "weights_sha256", "weights", "Hash of the final weights: equal ones are equal bit for bit.", Part.QUALITY
+    ),
+)
