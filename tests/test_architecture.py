@@ -175,6 +175,7 @@ def test_plugins_names_the_built_in_folders_once():
 ORDINARY_WORDS = {
     "gradient": "the kind of plugin, and the key of a suite",
     "linear": "the scale of an axis",
+    "train": "the part of the data that is learnt from",
     "fixed": "the part of the memory that does not grow, and the default where nothing adapts the step",
 }
 

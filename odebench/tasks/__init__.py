@@ -8,6 +8,8 @@ from odebench.hookspecs import hookimpl
 from odebench.tasks.gradient import Gradient
 from odebench.tasks.integrate import Integrate
 from odebench.tasks.reversibility import Reversibility
+from odebench.tasks.swap import Swap
+from odebench.tasks.train import Train
 
 
 @hookimpl
@@ -16,3 +18,5 @@ def odebench_register_tasks(register: Callable[[object], None]) -> None:
     register(Integrate)
     register(Gradient)
     register(Reversibility)
+    register(Train)
+    register(Swap)
