@@ -38,6 +38,7 @@ _WHERE = {
     "load_series": "odebench.report.series",
     "odeint": "odebench.drop_in",
     "solve": "odebench.api",
+    "step_policy": "odebench.policy_watch",
 }
 
 __all__ = [*sorted(_WHERE), "__version__"]

@@ -6,9 +6,13 @@ from collections.abc import Callable
 
 from odebench.hookspecs import hookimpl
 from odebench.policies.fixed import Fixed
+from odebench.policies.step_adaptation import StepAdaptation
+from odebench.policies.tolerance_adaptation import ToleranceAdaptation
 
 
 @hookimpl
 def odebench_register_step_policies(register: Callable[[object], None]) -> None:
     """Offer every built-in step policy."""
     register(Fixed)
+    register(StepAdaptation)
+    register(ToleranceAdaptation)
