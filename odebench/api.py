@@ -68,7 +68,7 @@ def solve(
     # Without a graph any method is a plain solve.
     if torch.is_grad_enabled() and (reason := method.supports(chosen)) is not None:
         raise IncompatibleError(f"gradient {method.name!r} cannot work with solver {chosen.name!r}: {reason}")
-    request = _request(chosen, rtol, atol, batch, steps, step_size, grid)
+    request = grid_request(chosen, rtol, atol, batch, steps, step_size, grid)
     return method.solve(chosen, field, y0, ts, request, inputs)
 
 
@@ -100,15 +100,20 @@ def _registry(prefix: str | None) -> Registry:
     return build_registry(prefixes=() if prefix is None else (prefix,))
 
 
-def _request(
+def grid_request(
     solver: Solver,
-    rtol: float | None,
-    atol: float | None,
-    batch: str,
-    steps: int | None,
-    step_size: float | None,
-    grid: GridRequest | None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    batch: str = "joint",
+    steps: int | None = None,
+    step_size: float | None = None,
+    grid: GridRequest | None = None,
 ) -> GridRequest:
+    """How `solve` divides time when it is told this.
+
+    Raises:
+        GridError: what is given contradicts itself, or lacks what the solver needs.
+    """
     uniform = steps is not None or step_size is not None
     tolerance = rtol is not None or atol is not None
     if uniform + tolerance + (grid is not None) > 1:

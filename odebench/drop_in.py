@@ -89,13 +89,32 @@ def odeint(
     if len(t) == 1:
         return tuple(y[None] for y in y0) if isinstance(y0, tuple) else y0[None]
     ts = checked_times(t)
-    entry = _method(method)
-    prepare = _fixed if entry.factory.odeint_midpoint is None else _adaptive
-    solver, request = prepare(entry, func, y0, t, ts, rtol, atol, dict(options or {}))
+    solver, request = solver_of_call(func, y0, t, rtol=rtol, atol=atol, method=method, options=options)
     chosen = gradient if isinstance(gradient, GradientMethod) else build("gradient", gradient)
     if (reason := chosen.supports(solver)) is not None:
         raise IncompatibleError(f"odeint: gradient {chosen.name!r} cannot work with {solver.name!r}: {reason}")
     return chosen.solve(solver, func, y0, ts, request).ys
+
+
+def solver_of_call(
+    func: Callable[[Tensor, State], State],
+    y0: State,
+    t: Tensor,
+    *,
+    rtol: Any = 1e-7,
+    atol: Any = 1e-9,
+    method: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> tuple[OdeintFixed | OdeintAdaptive, GridRequest]:
+    """What a call of `odeint` with these arguments solves with, and how it divides time: a `Grid` or a `Tolerance`.
+
+    Raises:
+        OdeintError: as `odeint`.
+        GridError: times or a grid that describe no solve.
+    """
+    entry = _method(method)
+    prepare = _fixed if entry.factory.odeint_midpoint is None else _adaptive
+    return prepare(entry, func, y0, t, checked_times(t), rtol, atol, dict(options or {}))
 
 
 @functools.cache
