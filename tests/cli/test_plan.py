@@ -99,3 +99,89 @@ def test_a_broken_plugin_stops_only_where_that_is_asked_for(call, tiny_suite: Pa
     strict = call(*words, "--strict-plugins")
     assert strict.exit_code == 2
     assert "this plugin has a hole" in strict.stderr
+
+
+STUDIES = """
+import odebench
+from odebench.contract import Findings, Learning, Model, Study
+
+
+class Teach(Study):
+    name = "teach"
+    needs_gradient = True
+    learns = True
+
+    def run(self, setting, workplace):
+        return Findings(values={})
+
+
+class Examine(Study):
+    name = "examine"
+    needs_training = True
+
+    def run(self, setting, workplace):
+        return Findings(values={})
+
+
+class Pupil(Model):
+    name = "pupil"
+
+    def problem(self, seed):
+        raise AssertionError("a plan builds no problem")
+
+    def learning(self, seed):
+        raise AssertionError("a plan builds no data")
+
+
+@odebench.hookimpl
+def odebench_register_tasks(register):
+    register(Teach)
+    register(Examine)
+
+
+@odebench.hookimpl
+def odebench_register_models(register):
+    register(Pupil)
+"""
+TRAININGS = """schema = 1
+[suite]
+name = "school"
+[[experiment]]
+name = "exam"
+task = "examine"
+trained = "lessons"
+solver = "midpoint"
+factor = [0.5, 1]
+[[experiment]]
+name = "lessons"
+task = { name = "teach", step_policy = "fixed" }
+model = ["pupil", "logistic"]
+solver = "euler"
+gradient = "direct"
+steps = 4
+seed = [0, 1]
+"""
+
+
+def test_a_plan_tells_which_trainings_are_needed(call, tmp_path: Path):
+    plugin, suite = tmp_path / "studies.py", tmp_path / "school.toml"
+    plugin.write_text(STUDIES)
+    suite.write_text(TRAININGS)
+    words = ["plan", suite, "--plugin", plugin, "--into", tmp_path / "results"]
+    result = call(*words, "--cells")
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.output.splitlines()]
+    assert ["experiment", "cells", "to", "run", "unsupported", "blocked", "needs"] in lines
+    assert ["exam", "8", "4", "0", "4", "lessons"] in lines
+    assert ["lessons", "4", "2", "2", "0"] in lines
+    assert "The training that it needs is settled as unsupported: The model 'logistic' has no data" in result.output
+    told = json.loads(call(*words, "--json").output)
+    cells = {cell["id"]: cell for cell in told["cells"]}
+    assert [cell["experiments"] for cell in told["cells"]] == [["lessons"]] * 4 + [["exam"]] * 8
+    assert told["cells"][0]["missing"] == {"quality": 1}
+    (need,) = told["cells"][5]["cell"]["needs"]
+    assert cells[need]["cell"]["policy"] == {"name": "fixed", "parameters": {}}
+    (row,) = (line for line in result.output.splitlines() if line.startswith(told["cells"][4]["id"]))
+    first = told["cells"][0]["id"]
+    assert "pupil, midpoint, 0.5 × the training's" in row
+    assert row.endswith(f"{first}: pupil, euler, direct, fixed, 4 steps, seed 0")

@@ -21,12 +21,26 @@ model = "logistic"
 solver = "rk4"
 gradient = "fourth/adjoint"
 steps = 8
+[[experiment]]
+name = "three"
+task = { name = "train", step_policy = [{ name = "fifth/adapting", test = "sixth/rk4" }] }
+model = "seventh/net"
+solver = "rk4"
+gradient = "direct"
+[[experiment]]
+name = "four"
+task = "swap"
+trained = "three"
+solver = "eighth/euler"
+factor = 1
 """
 
 
 def test_only_the_plugins_that_a_suite_names_are_loaded():
     """Names inside of tables count: a wrapper is told its base by name."""
-    assert prefixes_of(parse_suite(SUITE, "wrapped.toml")) == {"first", "second", "third", "fourth"}
+    assert prefixes_of(parse_suite(SUITE, "wrapped.toml")) == {
+        "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth",
+    }  # fmt: skip
 
 
 def test_a_suite_of_built_in_methods_loads_no_plugin():
