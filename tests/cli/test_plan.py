@@ -181,7 +181,7 @@ def test_a_plan_tells_which_trainings_are_needed(call, tmp_path: Path):
     assert told["cells"][0]["missing"] == {"quality": 1}
     (need,) = told["cells"][5]["cell"]["needs"]
     assert cells[need]["cell"]["policy"] == {"name": "fixed", "parameters": {}}
-    (row,) = (line for line in result.output.splitlines() if line.startswith(told["cells"][4]["id"]))
+    (row,) = (line for line in result.output.splitlines() if line.split()[:1] == [told["cells"][4]["id"]])
     first = told["cells"][0]["id"]
     assert "pupil, midpoint, 0.5 × the training's" in row
     assert row.endswith(f"{first}: pupil, euler, direct, fixed, 4 steps, seed 0")
