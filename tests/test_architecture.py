@@ -148,11 +148,11 @@ def test_contract_imports_only_errors():
     )
 
 
-def test_numerics_is_a_toolkit():
+def test_numerics_and_data_are_toolkits():
     forbidden = (*ours(*STAGES, "plugins", "hookspecs", "cli"), "pluggy", "click", "pandas")
     refuse(
-        offences(("numerics",), forbidden),
-        "`numerics` is a toolkit, usable in a notebook: it knows no suites, no measuring and no plugins.",
+        offences(("numerics", "data"), forbidden),
+        "`numerics` and `data` are toolkits, usable in a notebook: they know no suites, no measuring and no plugins.",
     )
 
 
@@ -173,6 +173,7 @@ def test_plugins_names_the_built_in_folders_once():
 
 # Names of ours that are also other words of the program, with the other meaning.
 ORDINARY_WORDS = {
+    "crossings": "a column: how many there are",
     "gradient": "the kind of plugin, and the key of a suite",
     "linear": "the scale of an axis",
     "train": "the part of the data that is learnt from",

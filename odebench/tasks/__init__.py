@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from odebench.hookspecs import hookimpl
+from odebench.tasks.crossings import CountCrossings
 from odebench.tasks.gradient import Gradient
 from odebench.tasks.integrate import Integrate
 from odebench.tasks.reversibility import Reversibility
@@ -20,3 +21,4 @@ def odebench_register_tasks(register: Callable[[object], None]) -> None:
     register(Reversibility)
     register(Train)
     register(Swap)
+    register(CountCrossings)
