@@ -2,7 +2,8 @@
 
 Every model takes `outputs`, the number of equal output intervals, and most take `batch` and `span`. Analytic fields hold
 their physical constants as parameters, so that there is a gradient to ask for. Row 0 of a classic problem is the initial
-state of the literature; the other rows are seeded perturbations of it.
+state of the literature; the other rows are seeded perturbations of it. The networks that can be trained say so by
+`learning`; their data come from `odebench.data`.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ def odebench_register_models(register: Callable[[object], None]) -> None:
     from odebench.models.arenstorf import Arenstorf
     from odebench.models.brusselator import Brusselator
     from odebench.models.cnf import Cnf
+    from odebench.models.conv1d_net import Conv1dNet
+    from odebench.models.conv2d_net import Conv2dNet
     from odebench.models.conv_field import ConvField
     from odebench.models.gaussian_relu import GaussianRelu
     from odebench.models.harmonic_oscillator import HarmonicOscillator
     from odebench.models.latent_irregular import LatentIrregular
     from odebench.models.linear import Linear
+    from odebench.models.linear_net import LinearNet
     from odebench.models.logistic import Logistic
     from odebench.models.lorenz import Lorenz
     from odebench.models.lotka_volterra import LotkaVolterra
@@ -32,6 +36,7 @@ def odebench_register_models(register: Callable[[object], None]) -> None:
     from odebench.models.robertson import Robertson
     from odebench.models.spiral import Spiral
     from odebench.models.van_der_pol import VanDerPol
+    from odebench.models.xor_fan import XorFan
 
     for model in (
         Linear,
@@ -51,5 +56,9 @@ def odebench_register_models(register: Callable[[object], None]) -> None:
         Spiral,
         Cnf,
         LatentIrregular,
+        XorFan,
+        LinearNet,
+        Conv1dNet,
+        Conv2dNet,
     ):
         register(model)
