@@ -265,7 +265,8 @@ def _counting(calls: list[int], field: Field, t: Tensor, y: State) -> State:
 
 
 def _number(value: float | Tensor | Callable[[], float | Tensor]) -> float:
-    return float(value() if callable(value) else value)
+    value = value() if callable(value) else value
+    return float(value.detach() if isinstance(value, Tensor) else value)
 
 
 def _to_json(grid: GridRequest) -> dict[str, Any]:
