@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from odebench.plan.cell import Cell, CellError, canonical_json
+from odebench.plan.cell import Cell, CellError, canonical_json, short_hash
 from odebench.plan.plan import Plan, PlannedCell
 from odebench.records.folder import RecordFault
 from odebench.records.record import Record
@@ -69,8 +69,9 @@ def estimate(
             are done. None means that nothing is done yet.
         workers: processes that measure quality and memory at once; timing always runs alone.
     """
-    studies = {planned.cell.task.name for planned in plan.cells if is_study(planned)}
-    known = _medians(measured, studies)
+    measured = list(measured)
+    alike = _Alike(plan, (time.cell for time in measured))
+    known = _medians(measured, alike)
     each = {"quality": 1, "memory": 1, "timing": plan.suite.budget.processes}
     seconds, parts, guessed = 0.0, 0, 0
     for planned in plan.runnable:
@@ -79,7 +80,7 @@ def estimate(
         for part, count in wanted.items():
             if not count:
                 continue
-            one = next((known[key] for key in _keys(planned.cell, part, studies) if key in known), None)
+            one = next((known[key] for key in alike.keys(planned.cell, part) if key in known), None)
             guessed += count if one is None else 0
             one = min(guess_s(planned, part) if one is None else one, plan.suite.budget.timeout_s) + START_S
             seconds += count * one / (1 if part == "timing" else max(workers, 1))
@@ -116,24 +117,41 @@ def guess_s(planned: PlannedCell, part: str) -> float:
     return GUESSED_S.get(part, 1.0)
 
 
-def _keys(cell: Cell, part: str, studies: Collection[str]) -> tuple[tuple[str, ...], ...]:
-    """What counts as alike, the nearest first."""
-    # Cells of other seeds read trainings of other seeds.
-    question = canonical_json({key: value for key, value in cell.to_json().items() if key not in ("seed", "needs")})
-    # Earlier versions of the suite may have had studies that this one has not.
-    study = cell.task.name in studies or cell.policy is not None or bool(cell.needs)
-    return (
-        (part, "cell", cell.id),
-        (part, "question", question),
-        (part, "solver", cell.task.name, cell.model.name, cell.solver.name),
-        (part, "model", cell.task.name, cell.model.name),
-        (part, "task", cell.task.name) if study else (part,),
-    )
+class _Alike:
+    """What counts as alike."""
+
+    def __init__(self, plan: Plan, measured: Iterable[Cell]) -> None:
+        self._cells = {cell.id: cell for cell in (*measured, *(planned.cell for planned in plan.cells))}
+        self._studies = {planned.cell.task.name for planned in plan.cells if is_study(planned)}
+        self._questions: dict[str, str] = {}
+
+    def keys(self, cell: Cell, part: str) -> tuple[tuple[str, ...], ...]:
+        """Of a part of a cell, those of the nearest first."""
+        # Earlier versions of the suite may have had studies that this one has not.
+        cell_id = cell.id
+        study = cell.task.name in self._studies or cell.policy is not None or bool(cell.needs)
+        return (
+            (part, "cell", cell_id),
+            (part, "question", self._question(cell_id, cell)),
+            (part, "solver", cell.task.name, cell.model.name, cell.solver.name),
+            (part, "model", cell.task.name, cell.model.name),
+            (part, "task", cell.task.name) if study else (part,),
+        )
+
+    def _question(self, cell_id: str, cell: Cell | None) -> str:
+        """The cell without its seed, and with what it needs likewise: another seed reads the training of another seed."""
+        if cell is None:
+            return cell_id
+        if cell_id not in self._questions:
+            needs = [self._question(need, self._cells.get(need)) for need in cell.needs]
+            content = {key: value for key, value in cell.to_json().items() if key != "seed"}
+            self._questions[cell_id] = short_hash(canonical_json(content | {"needs": needs}))
+        return self._questions[cell_id]
 
 
-def _medians(measured: Iterable[PartTime], studies: Collection[str]) -> dict[tuple[str, ...], float]:
+def _medians(measured: Iterable[PartTime], alike: _Alike) -> dict[tuple[str, ...], float]:
     samples: dict[tuple[str, ...], list[float]] = {}
     for time in measured:
-        for key in _keys(time.cell, time.part, studies):
+        for key in alike.keys(time.cell, time.part):
             samples.setdefault(key, []).append(time.seconds)
     return {key: statistics.median(values) for key, values in samples.items()}
