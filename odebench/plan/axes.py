@@ -196,7 +196,10 @@ class Axes:
             )
         if training is not None and experiment.factor is not None:
             trainer = training.solver
-            if trainer.instance is None or attribute(trainer.instance, "adaptive", False) == adaptive:
+            with_tolerance = attribute(trainer.instance, "adaptive", False)
+            # A policy that chose by itself may have given an adaptive solver steps: only the training tells.
+            chosen = with_tolerance and not training.cell.grid
+            if trainer.instance is None or chosen or with_tolerance == adaptive:
                 offered += [{"factor": float(factor)} for factor in experiment.factor]
             else:
                 ended = "a step, and no tolerance" if adaptive else "a tolerance, and no step"

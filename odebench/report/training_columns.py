@@ -53,6 +53,19 @@ TRAINING: tuple[Column, ...] = (
         "Examples of the test data that are answered otherwise than with the training's own solver and its own last step.",
         "lower",
     ),
+    _amount(
+        "crossings", "crossings", "Crossings of trajectories of different classes on the cell's own grid.", "lower"
+    ),
+    _amount(
+        "crossings_fine", "crossings on a fine grid", "Crossings of the same trajectories on a fine grid.", "lower"
+    ),
+    _amount(
+        "crossing_pairs",
+        "pairs that cross",
+        "Pairs of trajectories that cross at least once on the cell's own grid.",
+        "lower",
+    ),
+    _amount("trajectories", "trajectories", "Trajectories that were solved and compared."),
     _ended("tolerance", "tolerance", "Relative tolerance with which the test data were solved."),
     _amount("iterations", "iterations", "Steps that the optimiser took."),
     _ended(

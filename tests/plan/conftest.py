@@ -70,6 +70,15 @@ class Adapting:
         return "It adapts fixed steps." if solver.adaptive else None
 
 
+class Roaming:
+    """Chooses for any solver."""
+
+    chooses_first = True
+
+    def supports(self, solver: Any) -> str | None:
+        return None
+
+
 class Fixture:
     can_learn = False
 
@@ -199,7 +208,7 @@ def catalogue() -> Callable[..., FakeRegistry]:
                 "refine": Refine,
             },
             "model": {"lotka-volterra": LotkaVolterra, "mlp-field": MlpField, "fixture": Fixture},
-            "step_policy": {"steady": Steady, "adapting": Adapting},
+            "step_policy": {"steady": Steady, "adapting": Adapting, "roaming": Roaming},
             "solver": {
                 "euler": Fixed,
                 "midpoint": Midpoint,

@@ -196,6 +196,20 @@ def test_a_factor_multiplies_what_the_training_ended_with_and_nothing_else(plan)
     assert (given_.cell.grid, given_.outcome) == ({"rtol": 1e-5, "atol": 1e-5, "batch": "joint"}, None)
 
 
+def test_whether_a_policy_ended_with_a_step_or_a_tolerance_is_left_to_the_run_where_only_it_can_know(plan):
+    roaming = '{ name = "train", step_policy = "roaming" }'
+    cells = plan(
+        training(task=roaming, solver='["euler", "dopri5"]', steps=None),
+        swap(solver='["midpoint", "dopri5"]', factor="2"),
+    ).cells
+    assert [(p.cell.solver.name, p.cell.grid, p.outcome) for p in cells[2:]] == [
+        ("midpoint", {"factor": 2.0}, None),
+        ("dopri5", {}, Outcome.UNSUPPORTED),
+        ("midpoint", {"factor": 2.0}, None),
+        ("dopri5", {"factor": 2.0}, None),
+    ]
+
+
 @pytest.mark.parametrize(
     ("experiments", "messages"),
     [

@@ -18,6 +18,7 @@ _FIGURES = (
     "roundtrip_error", "nfe_forward", "nfe_backward", "vjps", "steps_accepted", "steps_rejected",
     "memory_peak_bytes", "time_forward_s", "time_backward_s", "time_total_s",
     "loss_train", "accuracy_train", "loss_test", "accuracy_test", "accuracy_change", "changed_answers", "examples_test",
+    "crossings", "crossings_fine",
     "iterations", "step_size_final", "tolerance_final", "nfe_mean", "time_iteration_s",
 )  # fmt: skip
 
