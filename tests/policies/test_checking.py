@@ -61,14 +61,11 @@ def test_the_test_is_so_many_times_more_accurate_and_no_finer_than_that(p):
 
 
 def test_the_same_step_is_the_very_same():
-    """No rounding of a division by the span makes a step more of it."""
-    for span in (0.7, 3.3, 9.1):
-        policy, first = begun(
-            build("step_policy", {"name": "step-adaptation", "check_every": 1}),
-            "euler",
-            StepSize(steps=77),
-            (0.0, span),
-        )
+    """Divided by the span and multiplied again, these steps are others: a sliver more would be one more step."""
+    for span, steps in ((0.7, 51), (1.7, 56), (3.3, 53), (9.1, 51)):
+        assert span / steps / span * span != span / steps
+        table = {"name": "step-adaptation", "check_every": 1}
+        policy, first = begun(build("step_policy", table), "euler", StepSize(steps=steps), (0.0, span))
         batch = Batch([0.5, 0.0])
         policy.after(Trial(metric=0.5), batch)
         assert batch.asked[0][1].step_size == first.step_size
