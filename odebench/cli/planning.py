@@ -125,20 +125,18 @@ def states_of(prepared: Prepared) -> tuple[list[CellState], Estimate]:
     from odebench.plan.estimate import estimate, part_times
     from odebench.records import Record, ResultFolder, describe_machine, missing_parts
     from odebench.run.devices import accelerator_names
-    from odebench.run.identity import identity_of
+    from odebench.run.identity import identities_of
     from odebench.run.schedule import parts_at_once
 
     folder, machine = ResultFolder(prepared.folder), describe_machine(accelerator_names())
     rounds = prepared.plan.suite.budget.processes
+    identities = identities_of((planned.cell for planned in prepared.plan.cells), prepared.registry)
     states = []
     for planned in prepared.plan.cells:
         missing: dict[str, int] = {}
         if planned.outcome is None:
             stored = folder.read_record(planned.cell.id, machine.id)
-            fresh = (
-                isinstance(stored, Record)
-                and stored.freshness == identity_of(planned.cell, prepared.registry).freshness
-            )
+            fresh = isinstance(stored, Record) and stored.freshness == identities[planned.cell.id].freshness
             for part in missing_parts(stored if fresh else None, rounds, planned.parts):
                 missing[part.name] = missing.get(part.name, 0) + 1
         states.append(CellState(planned=planned, missing=missing))

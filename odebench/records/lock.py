@@ -18,6 +18,18 @@ except ImportError:  # Windows reads results, and runs under WSL.
     fcntl = None
 
 
+class InUseError(RecordError):
+    """Another process holds the lock.
+
+    Attributes:
+        holder: who, in brackets, with a space before; empty where that is not known.
+    """
+
+    def __init__(self, message: str, holder: str = "") -> None:
+        self.holder = holder
+        super().__init__(message)
+
+
 class FolderLock:
     """Holds `locks/<machine>.lock` of a result folder until it is released, or its process dies in whatever way.
 
@@ -33,7 +45,8 @@ class FolderLock:
         """Take the lock, without waiting.
 
         Raises:
-            RecordError: another run holds it; says which process on which host since when. Or the file cannot be made.
+            InUseError: another run holds it; says which process on which host since when.
+            RecordError: the file cannot be made, or the disk has no locks.
         """
         if fcntl is None:
             raise RecordError(
@@ -51,9 +64,10 @@ class FolderLock:
         except BlockingIOError as error:
             holder = _holder(handle)
             os.close(handle)
-            raise RecordError(
+            raise InUseError(
                 f"{self.path.parent.parent}: another run is writing here{holder}. Wait for it, stop it, or choose another folder "
-                f"with --into."
+                f"with --into.",
+                holder,
             ) from error
         except OSError as error:
             os.close(handle)

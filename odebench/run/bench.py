@@ -9,7 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from odebench.contract import GradientMethod, GridRequest, Problem, Setting, Solver, State, StepSize, Task, Tolerance
+from odebench.contract import (
+    GradientMethod,
+    GridRequest,
+    Problem,
+    Setting,
+    Solver,
+    State,
+    StepSize,
+    Task,
+    Tolerance,
+    TrainedStep,
+)
 from odebench.errors import MeasurementError
 from odebench.plan.cell import Cell, Choice
 from odebench.plugins import Registry
@@ -134,12 +145,16 @@ def dtype_of(cell: Cell) -> torch.dtype:
     return dtype
 
 
-def grid_request(grid: dict[str, Any]) -> GridRequest:
-    """The contract's form of a cell's grid.
+def grid_request(grid: dict[str, Any]) -> GridRequest | TrainedStep | None:
+    """The contract's form of a cell's grid; None for an empty one.
 
     Raises:
         GridError: numbers that describe no grid.
     """
+    if not grid:
+        return None
+    if "factor" in grid:
+        return TrainedStep(**grid)
     return Tolerance(**grid) if "rtol" in grid else StepSize(**grid)
 
 

@@ -80,13 +80,46 @@ class PartFinished:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PartProgress:
+    """A part that takes its time is so far.
+
+    Attributes:
+        cell: of this cell.
+        part: "quality".
+        done, total: of what it counts, such as iterations.
+        loss: the latest loss, where there is one.
+        remaining_s: estimated wall time until the part ends; None where nothing says so yet.
+    """
+
+    cell: Cell
+    part: str
+    done: int
+    total: int
+    loss: float | None
+    remaining_s: float | None
+    progress: Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """Something that the user should know, and that costs no cell.
+
+    Attributes:
+        text: a sentence.
+    """
+
+    text: str
+    progress: Progress
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunSummary:
     """How a run went.
 
     Attributes:
         cells: cells of the plan.
         outcomes: how many cells ended in each outcome, over all of the plan.
-        measured: parts that this run measured.
+        measured: parts that this run measured; what another run left ready is none.
         seconds: wall time of the run.
         overhead_s: median wall time of a part, from its request to its record, beyond the measuring itself; None where none ran.
         failures: id, outcome and reason of each cell that is not `OK`.
@@ -100,4 +133,4 @@ class RunSummary:
     failures: list[tuple[Cell, Outcome, str | None]] = field(default_factory=list)
 
 
-Event = RunStarted | PartStarted | PartFinished
+Event = RunStarted | PartStarted | PartProgress | PartFinished | Notice

@@ -26,7 +26,7 @@ from typing import Any
 import odebench
 from odebench.errors import OdebenchError
 from odebench.outcome import Outcome
-from odebench.run.request import RESULT_FILE, Request
+from odebench.run.request import RESULT_FILE, Request, read_progress
 
 #: What a child may print before that alone makes its part an error: it fills disks, and takes time that is not the method's.
 OUTPUT_LIMIT_BYTES = 2**20
@@ -173,6 +173,10 @@ class Executors:
                 self._hear(key.data)
         ended, self._over = list(self._over), deque()
         return ended
+
+    def progress_of(self, number: int) -> dict[str, Any] | None:
+        """How far a running part says it is: `done`, `total`, `loss`; None where it does not say."""
+        return read_progress(self._scratch / str(number))
 
     def forget(self, folder: Path) -> None:
         """Remove the folder of a part that is over."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,19 @@ class Identity:
     local_files: tuple[str, ...]
     versions: dict[str, str]
     freshness: str
+
+
+def identities_of(cells: Iterable[Cell], registry: Registry) -> dict[str, Identity]:
+    """Identities by cell id; one that needs others is as fresh as they are, where they are among `cells`."""
+    cells = {cell.id: cell for cell in cells}
+    own = {name: identity_of(cell, registry) for name, cell in cells.items()}
+
+    def whole(name: str) -> Identity:
+        found = own[name]
+        needed = {need: whole(need).freshness for need in cells[name].needs if need in own}
+        return replace(found, freshness=freshness({"itself": found.freshness}, needed)) if needed else found
+
+    return {name: whole(name) for name in own}
 
 
 def identity_of(cell: Cell, registry: Registry) -> Identity:

@@ -6,15 +6,14 @@ and nothing else can replay them.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
-from odebench.contract import Unknown
 from odebench.errors import MeasurementError
 from odebench.plugins import Registry
 from odebench.run.answers import load_answer
 from odebench.run.bench import build
+from odebench.run.columns import values_and_reasons
 from odebench.run.known import CellKnown
 from odebench.run.request import Request
 
@@ -26,13 +25,5 @@ def judge(request: Request, registry: Registry, folder: Path) -> dict[str, Any]:
     states, grid = load_answer(Path(request.answer))
     known = CellKnown(request.cell, registry, grid, cache=request.cache)
     columns = build("task", request.cell.task, registry).judge(states, known)
-    values: dict[str, Any] = {}
-    reasons: dict[str, str] = {}
-    for name, value in columns.items():
-        if isinstance(value, Unknown):
-            values[name], reasons[name] = None, value.reason
-        elif isinstance(value, float) and not math.isfinite(value):
-            values[name], reasons[name] = None, f"It is {value}."
-        else:
-            values[name] = value
+    values, reasons = values_and_reasons(columns)
     return {"outcome": "ok", "reason": None, "traceback": None, "values": values, "reasons": reasons}

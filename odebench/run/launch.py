@@ -7,20 +7,22 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odebench.outcome import Outcome
 from odebench.plan.cell import Cell
 from odebench.plan.plan import Plan, PlannedCell
-from odebench.records import Machine, MissingPart, Record, ResultWriter, describe_machine, missing_parts
+from odebench.records import Machine, Record, ResultWriter, describe_machine, missing_parts
 from odebench.run.devices import accelerator_names
-from odebench.run.events import Event, PartFinished, PartStarted, RunStarted, RunSummary
+from odebench.run.events import Event, Notice, PartFinished, PartStarted, RunStarted, RunSummary
 from odebench.run.executors import Ended, Executors
-from odebench.run.identity import Identity, identity_of
-from odebench.run.request import Request
-from odebench.run.schedule import Meter, parts_at_once, timing_order
+from odebench.run.identity import Identity, identities_of
+from odebench.run.schedule import parts_at_once, timing_order
+from odebench.run.studies import Studies
+from odebench.run.watch import LOOK_EVERY_S, Watch
+from odebench.run.work import Queue, Work, meter_of
 
 if TYPE_CHECKING:
     from odebench.plugins import Registry
@@ -65,7 +67,7 @@ def run_plan(
     machine = machine or describe_machine(accelerator_names())
     suite = plan.suite
     with ResultWriter(folder, machine) as writer:
-        identities = {planned.cell.id: identity_of(planned.cell, registry) for planned in plan.cells}
+        identities = identities_of((planned.cell for planned in plan.cells), registry)
         versions = {name: version for one in identities.values() for name, version in one.versions.items()}
         writer.begin_run(
             suite.name,
@@ -76,32 +78,15 @@ def run_plan(
             plugins=versions,
             cells=[planned.cell.id for planned in plan.cells],
         )
-        with Executors(mode) if executors is None else nullcontext(executors) as at_work:
-            run = _Run(plan, writer, at_work, identities, machine, on_event, str(cache) if cache else None)
+        with (
+            Executors(mode) if executors is None else nullcontext(executors) as at_work,
+            Studies(registry, writer, machine, identities) as studies,
+        ):
+            run = _Run(plan, writer, at_work, studies, identities, machine, on_event, str(cache) if cache else None)
             run.begin(force)
             run.measure()
             run.time()
             return run.summary()
-
-
-@dataclass(kw_only=True)
-class _Task:
-    """A cell at work."""
-
-    planned: PlannedCell
-    identity: Identity
-    record: Record
-    missing: list[MissingPart]
-
-    @property
-    def cell(self) -> Cell:
-        return self.planned.cell
-
-    def take(self, name: str) -> bool:
-        """Whether a part of this name is still missing; it is not any more."""
-        found = [part for part in self.missing if part.name == name]
-        self.missing = [part for part in self.missing if part.name != name]
-        return bool(found)
 
 
 class _Run:
@@ -110,16 +95,17 @@ class _Run:
         plan: Plan,
         writer: ResultWriter,
         executors: Executors,
+        studies: Studies,
         identities: dict[str, Identity],
         machine: Machine,
         on_event: Callable[[Event], None],
         cache: str | None,
     ) -> None:
-        self._plan, self._writer, self._executors = plan, writer, executors
+        self._plan, self._writer, self._executors, self._studies = plan, writer, executors, studies
         self._identities, self._machine, self._on_event, self._cache = identities, machine, on_event, cache
         self._budget = plan.suite.budget
         self._workers = parts_at_once()
-        self._tasks: dict[str, _Task] = {}
+        self._works: dict[str, Work] = {}
         self._records: dict[str, Record] = {}
         self._overheads_s: list[float] = []
 
@@ -127,19 +113,17 @@ class _Run:
         """Settle what planning settled, and find out what is missing."""
         kept = 0
         for planned in self._plan.cells:
-            blank = self._blank(planned)
             if planned.outcome is not None:
-                self._records[planned.cell.id] = self._writer.settle(blank, planned.outcome, planned.reason or "")
-                continue
-            record = self._records[planned.cell.id] = self._writer.begin(blank, force=force)
-            missing = list(missing_parts(record, self._budget.processes))
-            kept += not missing
-            if missing:
-                self._tasks[planned.cell.id] = _Task(
-                    planned=planned, identity=self._identities[planned.cell.id], record=record, missing=missing
+                self._records[planned.cell.id] = self._writer.settle(
+                    self._blank(planned), planned.outcome, planned.reason or ""
                 )
-        parts = Counter(part.name for task in self._tasks.values() for part in task.missing)
-        self._meter = Meter({"quality": 0, "memory": 0, "timing": 0} | parts, self._workers)
+                continue
+            kept += not self._take_up(planned, force)
+        for cell_id in self._studies.lost(self._works.values(), self._records):
+            planned = next(planned for planned in self._plan.cells if planned.cell.id == cell_id)
+            kept -= self._take_up(planned, force, again=True)
+        self._meter = meter_of(self._works.values(), self._workers)
+        self._watch = Watch(self._executors, self._meter, self._on_event)
         self._on_event(
             RunStarted(
                 cells=len(self._plan.cells),
@@ -149,76 +133,103 @@ class _Run:
             )
         )
 
+    def _take_up(self, planned: PlannedCell, force: bool, again: bool = False) -> bool:
+        """Begin the cell's record, `again` where what is recorded is of no use; says whether anything is missing that no other
+        run left ready."""
+        cell = planned.cell
+        again = again or self._studies.may_go_on(cell, self._stored(cell))
+        record = self._writer.begin(self._blank(planned), force=force or again)
+        work = Work(
+            planned=planned,
+            identity=self._identities[cell.id],
+            record=record,
+            missing=list(missing_parts(record, self._budget.processes, planned.parts)),
+            artefact=self._studies.artefact(cell),
+            needed=self._studies.needed(cell),
+        )
+        if force and work.studies:
+            work.artefact.discard()
+        elif work.missing:
+            self._studies.adopt(work)
+        self._records[cell.id] = work.record
+        if work.missing:
+            self._works[cell.id] = work
+        return bool(work.missing)
+
     def measure(self) -> None:
         """Quality and memory of all cells, several at once, and the judging of their answers."""
-        waiting = deque(task for task in self._tasks.values() if task.missing)
-        memory: deque[_Task] = deque()
-        judging: deque[tuple[_Task, Ended]] = deque()
-        running: dict[int, tuple[_Task, Ended | None]] = {}
+        waiting = Queue(work for work in self._works.values() if work.missing)
+        memory: deque[Work] = deque()
+        judging: deque[tuple[Work, Ended]] = deque()
+        running: dict[int, tuple[Work, Ended | None]] = {}
 
         def start() -> None:
             judges = sum(answer is not None for _, answer in running.values())
-            while len(running) < self._workers:
-                if judging and not judges:
-                    task, answer = judging.popleft()
-                    request = self._request(task, "judge", answer=str(answer.folder), cache=self._cache)
-                    running[self._executors.submit(request, _JUDGE_LIMIT_S)] = (task, answer)
+            while True:
+                few = sum(not work.studies for work, _ in running.values()) < self._workers
+                if judging and not judges and few:
+                    work, answer = judging.popleft()
+                    request = work.request("judge", None, answer=str(answer.folder), cache=self._cache)
+                    running[self._executors.submit(request, _JUDGE_LIMIT_S)] = (work, answer)
                     judges += 1
-                elif memory:
+                elif memory and few:
                     self._submit(running, memory.popleft(), "memory")
-                elif (task := self._next(waiting)) is not None:
-                    if task.take("quality"):
-                        self._submit(running, task, "quality")
-                    elif task.take("memory"):
-                        memory.append(task)
+                elif (work := waiting.next([work for work, _ in running.values()], self._may_start)) is not None:
+                    if work.take("quality"):
+                        self._submit(running, work, "quality")
+                    elif work.take("memory"):
+                        memory.append(work)
                 else:
                     return
 
         start()
-        while running:
-            for ended in self._executors.wait():
-                task, answer = running.pop(ended.number)
-                if ended.request.part == "quality":
+        while running or len(waiting):
+            # What waits for another run, and what tells how far it is, is looked at now and then.
+            for ended in self._executors.wait(LOOK_EVERY_S if len(self._watch) or not running else None):
+                work, answer = running.pop(ended.number)
+                self._watch.forget(ended.number)
+                if ended.request.part == "quality" and not work.studies:
                     if ended.result["outcome"] == Outcome.OK.word:
-                        judging.append((task, ended))
-                        if task.take("memory"):
-                            memory.append(task)
+                        judging.append((work, ended))
+                        if work.take("memory"):
+                            memory.append(work)
                         continue
-                    self._store(task, "quality", ended)
+                    self._store(work, "quality", ended)
                 elif ended.request.part == "judge":
-                    self._store(task, "quality", replace(answer, result=judged(answer.result, ended.result)))
+                    self._store(work, "quality", replace(answer, result=judged(answer.result, ended.result)))
                     self._executors.forget(answer.folder)
                 else:
-                    self._store(task, "memory", ended)
+                    self._store(work, ended.request.part, ended)
                 self._executors.forget(ended.folder)
+            self._watch.look()
             start()
 
     def time(self) -> None:
         """Timing rounds, one at a time, on a machine that does nothing else for us."""
         rounds = [
-            (task.cell, part.round)
-            for task in self._tasks.values()
-            for part in task.missing
+            (work.cell, part.round)
+            for work in self._works.values()
+            for part in work.missing
             if part.name == "timing" and part.round is not None
         ]
         for cell, number in timing_order(rounds, self._plan.suite.name):
-            task = self._tasks[cell.id]
-            if not _worth_timing(task.record):
+            work = self._works[cell.id]
+            if not _worth_timing(work.record):
                 continue  # An earlier round settled it, and took this one from the meter.
-            quality = task.record.parts.quality
-            request = self._request(
-                task,
+            quality = work.record.parts.quality
+            request = work.request(
                 "timing",
+                self._budget.memory_bytes,
                 repeats=self._budget.repeats,
                 round=number,
                 fingerprints=(quality.model_extra or {}).get("fingerprints", {}),
             )
             self._executors.submit(request, self._budget.timeout_s)
-            self._tell_start(task, "timing", number)
+            self._tell_start(work, "timing", number)
             (ended,) = self._executors.wait()
-            task.missing = [part for part in task.missing if part.round != number]
+            work.missing = [part for part in work.missing if part.round != number]
             # A round that died before it could say which one it was is still that round.
-            self._store(task, "timing", replace(ended, result={"round": number} | ended.result))
+            self._store(work, "timing", replace(ended, result={"round": number} | ended.result))
             self._executors.forget(ended.folder)
 
     def summary(self) -> RunSummary:
@@ -249,72 +260,90 @@ class _Run:
             versions=identity.versions,
         )
 
-    def _request(self, task: _Task, part: str, **more: Any) -> Request:
-        return Request(
-            part=part,
-            cell=task.cell,
-            prefixes=task.identity.prefixes,
-            local_files=task.identity.local_files,
-            memory_bytes=None if part == "judge" else self._budget.memory_bytes,
-            **more,
+    def _stored(self, cell: Cell) -> Record | None:
+        found = self._writer.folder.read_record(cell.id, self._machine.id)
+        return found if isinstance(found, Record) else None
+
+    def _submit(self, running: dict[int, tuple[Work, Ended | None]], work: Work, part: str) -> None:
+        request = work.request(part, self._budget.memory_bytes)
+        number = self._executors.submit(request, self._budget.timeout_s)
+        running[number] = (work, None)
+        self._watch.follow(number, work, part)
+        self._tell_start(work, part)
+
+    def _tell_start(self, work: Work, part: str, number: int | None = None) -> None:
+        self._on_event(PartStarted(cell=work.cell, part=part, round=number, progress=self._meter.progress()))
+
+    def _notice(self, text: str) -> None:
+        self._on_event(Notice(text=text, progress=self._meter.progress()))
+
+    def _may_start(self, work: Work) -> bool | None:
+        """Whether a waiting cell may start; None where it is settled now, because what it needs failed, or another run did it."""
+        needs = {need: self._records.get(need) for need in work.cell.needs}
+        lost = next(
+            (need for need, record in needs.items() if record is None or record.outcome is not Outcome.OK), None
         )
-
-    def _submit(self, running: dict[int, tuple[_Task, Ended | None]], task: _Task, part: str) -> None:
-        number = self._executors.submit(self._request(task, part), self._budget.timeout_s)
-        running[number] = (task, None)
-        self._tell_start(task, part)
-
-    def _tell_start(self, task: _Task, part: str, number: int | None = None) -> None:
-        self._on_event(PartStarted(cell=task.cell, part=part, round=number, progress=self._meter.progress()))
-
-    def _next(self, waiting: deque[_Task]) -> _Task | None:
-        """The next cell that may start; one that needs a cell which failed is settled as blocked, one whose needs are still at
-        work waits."""
-        for _ in range(len(waiting)):
-            task = waiting.popleft()
-            needs = {need: self._records.get(need) for need in task.cell.needs}
-            lost = next(
-                (need for need, record in needs.items() if record is None or record.outcome is not Outcome.OK), None
-            )
-            if lost is not None:
-                self._block(task, lost)
-            elif any(need in self._tasks and self._tasks[need].record.parts.quality is None for need in needs):
-                waiting.append(task)
-            else:
-                return task
+        if lost is not None:
+            self._block(work, lost)
+            return None
+        if any(need in self._works and self._works[need].record.parts.quality is None for need in needs):
+            return False
+        if not work.studies:
+            return True
+        if not self._studies.claim(work, self._notice):
+            return False
+        if not self._studies.adopt(work):
+            return True
+        self._studies.release(work)
+        self._records[work.cell.id] = work.record
+        self._drop(work, "quality")
+        self._tell_end(work, "quality", None, Outcome.OK, None, 0.0)
         return None
 
-    def _block(self, task: _Task, need: str) -> None:
+    def _block(self, work: Work, need: str) -> None:
         record = self._records.get(need)
-        why = "which is not in the plan" if record is None else f"which ended as {record.outcome.word}"
-        self._records[task.cell.id] = self._writer.settle(
-            self._blank(task.planned), Outcome.BLOCKED, f"It needs the cell {need}, {why}."
-        )
-        for part in task.missing:
-            self._meter.drop(part.name)
-        task.missing = []
+        if record is None:
+            why = f"It needs the cell {need}, which is not in the plan."
+        else:
+            why = f"It needs the cell {need}, which ended as {record.outcome.word.replace('_', ' ')}: {record.reason}"
+        self._records[work.cell.id] = self._writer.settle(self._blank(work.planned), Outcome.BLOCKED, why)
+        for part in work.missing:
+            self._drop(work, part.name)
+        work.missing = []
 
-    def _store(self, task: _Task, part: str, ended: Ended) -> None:
+    def _drop(self, work: Work, part: str) -> None:
+        self._meter.drop(work.kind(part), size=work.size(part))
+
+    def _store(self, work: Work, part: str, ended: Ended) -> None:
         result, began = ended.result, time.monotonic()
-        task.record = self._writer.put_part(task.cell.id, part, result | {"seconds": ended.seconds})
+        outcome = Outcome.from_word(result["outcome"])
+        if work.studies:
+            self._studies.store(work, result | {"seconds": ended.seconds}, self._notice)
+        else:
+            work.record = self._writer.put_part(work.cell.id, part, result | {"seconds": ended.seconds})
         if "work_s" in result:
             self._overheads_s.append(ended.waited_s - result["work_s"] + time.monotonic() - began)
-        self._records[task.cell.id] = task.record
-        self._meter.finish(part, ended.seconds)
-        outcome = Outcome.from_word(result["outcome"])
+        self._records[work.cell.id] = work.record
+        self._meter.finish(work.kind(part), ended.seconds, work.size(part))
         if outcome is not Outcome.OK and part != "memory":
             # What diverges or crashes is not worth timing.
-            for left in task.missing:
-                self._meter.drop(left.name)
-            task.missing = []
+            for left in work.missing:
+                self._drop(work, left.name)
+            work.missing = []
+        number = result.get("round") if part == "timing" else None
+        self._tell_end(work, part, number, outcome, result.get("reason"), ended.seconds)
+
+    def _tell_end(
+        self, work: Work, part: str, number: int | None, outcome: Outcome, reason: str | None, seconds: float
+    ) -> None:
         self._on_event(
             PartFinished(
-                cell=task.cell,
+                cell=work.cell,
                 part=part,
-                round=result.get("round") if part == "timing" else None,
+                round=number,
                 outcome=outcome,
-                reason=result.get("reason"),
-                seconds=ended.seconds,
+                reason=reason,
+                seconds=seconds,
                 progress=self._meter.progress(),
             )
         )

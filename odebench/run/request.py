@@ -12,6 +12,7 @@ from odebench.plan.cell import Cell
 
 REQUEST_FILE = "request.json"
 RESULT_FILE = "result.json"
+PROGRESS_FILE = "progress.json"
 #: Folder below a part's own in which the child stands: what it deletes around itself is nobody's.
 WORK_FOLDER = "work"
 
@@ -31,6 +32,8 @@ class Request:
         fingerprints: of the answers that timing must give, from the quality part.
         answer: folder in which quality left its answer, for the judge.
         cache: folder for what is known about problems, for the judge.
+        artefact: folder for what a study leaves; None for a part that is none.
+        needed: folders of what the cells left that this one needs.
     """
 
     part: str
@@ -43,6 +46,8 @@ class Request:
     fingerprints: dict[str, Any] = field(default_factory=dict)
     answer: str | None = None
     cache: str | None = None
+    artefact: str | None = None
+    needed: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> None:
         """Lay the request in the part's folder."""
@@ -55,13 +60,31 @@ class Request:
         """The request that `write` laid in `folder`."""
         data = json.loads((folder / REQUEST_FILE).read_text(encoding="utf-8"))
         data["cell"] = Cell.from_json(data["cell"])
-        for name in ("prefixes", "local_files"):
+        for name in ("prefixes", "local_files", "needed"):
             data[name] = tuple(data[name])
         return cls(**data)
 
 
 def write_result(folder: Path, result: dict[str, Any]) -> None:
     """Lay a part's result in its folder, whole or not at all; numbers that are not finite stay, as Python's JSON has them."""
-    temporary = folder / f"{RESULT_FILE}.tmp"
-    temporary.write_text(json.dumps(result), encoding="utf-8")
-    os.replace(temporary, folder / RESULT_FILE)
+    _write(folder / RESULT_FILE, result)
+
+
+def write_progress(folder: Path, progress: dict[str, Any]) -> None:
+    """Lay in a part's folder how far it is: `done`, `total`, `loss`."""
+    _write(folder / PROGRESS_FILE, progress)
+
+
+def read_progress(folder: Path) -> dict[str, Any] | None:
+    """What `write_progress` laid there last; None where nothing is, or nothing that can be read."""
+    try:
+        progress = json.loads((folder / PROGRESS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return progress if isinstance(progress, dict) and {"done", "total", "loss"} <= progress.keys() else None
+
+
+def _write(file: Path, data: dict[str, Any]) -> None:
+    temporary = file.with_name(f"{file.name}.tmp")
+    temporary.write_text(json.dumps(data), encoding="utf-8")
+    os.replace(temporary, file)

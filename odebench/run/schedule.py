@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from odebench.plan.cell import Cell
 from odebench.plan.estimate import GUESSED_S, START_S
@@ -37,19 +38,42 @@ def timing_order(missing: Iterable[tuple[Cell, int]], seed: str) -> list[tuple[C
     return order
 
 
+@dataclass(kw_only=True)
+class _UnderWay:
+    """A part that tells how far it is."""
+
+    kind: str
+    size: float
+    elapsed_s: float
+    remaining_s: float
+
+
 class Meter:
     """Counts the parts of a run, and estimates the time that is left from what the parts of each kind took so far.
 
     Args:
         parts: how many of each kind are to be done.
         workers: parts other than timing that run at once.
+        sizes: of all parts of a kind together, where they differ; 1 each for a kind that is not there.
+        guesses: seconds of a part of a kind of which none has been measured yet.
+        at_once: how many of a kind run at once, where that is not `workers`.
     """
 
-    def __init__(self, parts: dict[str, int], workers: int) -> None:
+    def __init__(
+        self,
+        parts: dict[str, int],
+        workers: int,
+        sizes: Mapping[str, float] | None = None,
+        guesses: Mapping[str, float] | None = None,
+        at_once: Mapping[str, int] | None = None,
+    ) -> None:
         self._left = dict(parts)
+        self._sizes = {kind: float(count) for kind, count in parts.items()} | dict(sizes or {})
+        self._guesses = dict(GUESSED_S) | dict(guesses or {})
         self._total = sum(parts.values())
-        self._workers = workers
-        self._taken: dict[str, tuple[int, float]] = {}
+        self._workers, self._at_once = workers, {"timing": 1} | dict(at_once or {})
+        self._taken: dict[str, tuple[float, float]] = {}
+        self._under_way: dict[int, _UnderWay] = {}
         self._began = time.monotonic()
         self.measured = 0
 
@@ -58,23 +82,44 @@ class Meter:
         """Seconds since the run began."""
         return time.monotonic() - self._began
 
-    def finish(self, part: str, seconds: float) -> None:
+    def finish(self, kind: str, seconds: float, size: float = 1.0) -> None:
         """A part of this kind was measured."""
-        count, taken = self._taken.get(part, (0, 0.0))
-        self._taken[part] = (count + 1, taken + seconds)
-        self._left[part] -= 1
+        done, taken = self._taken.get(kind, (0.0, 0.0))
+        self._taken[kind] = (done + size, taken + seconds)
+        self.drop(kind, size=size)
         self.measured += 1
 
-    def drop(self, part: str, count: int = 1) -> None:
-        """So many parts of this kind need not run any more."""
-        self._left[part] -= count
+    def drop(self, kind: str, count: int = 1, size: float = 1.0) -> None:
+        """So many parts of this kind, of this size each, need not run any more."""
+        self._left[kind] -= count
+        self._sizes[kind] -= count * size
+
+    def follow(self, number: int, kind: str, elapsed_s: float, remaining_s: float, size: float = 1.0) -> None:
+        """The running part `number` tells how far it is."""
+        self._under_way[number] = _UnderWay(kind=kind, size=size, elapsed_s=elapsed_s, remaining_s=remaining_s)
+
+    def forget(self, number: int) -> None:
+        """The part `number` does not run any more."""
+        self._under_way.pop(number, None)
 
     def progress(self) -> Progress:
         """How far the run is."""
         left = sum(self._left.values())
-        remaining = 0.0
-        for part, count in self._left.items():
-            done, taken = self._taken.get(part, (0, 0.0))
-            each = taken / done if done else GUESSED_S.get(part, 1.0)
-            remaining += count * (each + START_S) / (1 if part == "timing" else self._workers)
-        return Progress(done=self._total - left, total=self._total, elapsed_s=self.elapsed_s, remaining_s=remaining)
+        remaining = sum(self._remaining_s(kind, count) for kind, count in self._left.items() if count)
+        longest = max((one.remaining_s for one in self._under_way.values()), default=0.0)
+        return Progress(
+            done=self._total - left, total=self._total, elapsed_s=self.elapsed_s, remaining_s=max(remaining, longest)
+        )
+
+    def _remaining_s(self, kind: str, count: int) -> float:
+        """Of all parts of a kind that are not finished."""
+        telling = [one for one in self._under_way.values() if one.kind == kind]
+        told, size = sum(one.remaining_s for one in telling), sum(one.size for one in telling)
+        done, taken = self._taken.get(kind, (0.0, 0.0))
+        known, seconds = done + size, taken + told + sum(one.elapsed_s for one in telling)
+        if known:
+            others = seconds / known * max(self._sizes[kind] - size, 0.0)
+        else:
+            others = self._guesses.get(kind, 1.0) * (count - len(telling))
+        all_of_them = told + others + START_S * (count - len(telling))
+        return all_of_them / self._at_once.get(kind, self._workers)

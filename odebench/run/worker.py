@@ -18,7 +18,7 @@ import torch
 import torch._dynamo
 
 from odebench.plugins import Registry, build_registry
-from odebench.run import memory_part, processes, quality, timing
+from odebench.run import memory_part, processes, quality, study, timing
 from odebench.run.bench import Bench, load_bench
 from odebench.run.failures import failure_of
 from odebench.run.request import WORK_FOLDER, Request, write_result
@@ -83,6 +83,8 @@ def _done(request: Request, registry: Registry, folder: Path) -> dict[str, Any]:
         return judge.judge(request, registry, folder)
     if request.memory_bytes is not None and request.cell.device.startswith("cuda"):
         _limit_cuda(request)
+    if request.artefact is not None:
+        return study.measure(request, registry, folder)
     return _PARTS[request.part](request, load_bench(request.cell, registry), folder)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from odebench.plan.cell import Choice
 from odebench.plugins import KINDS, Entry, Registry, Source, build_registry
-from odebench.run.identity import identity_of
+from odebench.run.identity import identities_of, identity_of
 
 HERE = Path(__file__).parent
 
@@ -70,3 +70,22 @@ def test_a_base_that_a_wrapper_is_told_by_name_is_used(with_installed, cell_of):
 def test_a_plugin_that_did_not_load_is_left_out(registry, cell_of):
     cell = replace(cell_of("rk4", model="logistic"), solver=Choice(name="absent/method"))
     assert identity_of(cell, registry).prefixes == ()
+
+
+def test_what_a_cell_needs_is_part_of_its_freshness(cell_of, tmp_path):
+    """Other weights are another answer: an edited solver makes stale what was trained with it, and what reads those weights."""
+    copy = tmp_path / "fakes.py"
+    text = (HERE / "fakes.py").read_text()
+    training = cell_of("plain-euler")
+    swap = replace(cell_of("rk4", model="logistic"), needs=(training.id,))
+
+    def fresh(content: str, *cells):
+        copy.write_text(content)
+        registry = build_registry(prefixes=[], local_files=[copy], strict=True)
+        return identities_of(cells, registry)[swap.id]
+
+    before, after = fresh(text, swap, training), fresh(text + "\n# a word\n", swap, training)
+    assert before.freshness != after.freshness and before.local_files == after.local_files == ()
+    assert fresh(text, swap).freshness == fresh(text + "\n# a word\n", swap).freshness, (
+        "what is not in the plan says nothing"
+    )

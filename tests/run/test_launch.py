@@ -141,7 +141,8 @@ def test_a_cell_waits_for_what_it_needs_and_falls_with_it(plan, run, tmp_path):
     summary = run(replace(plan, cells=(follows, falls, lost, good, bad)))
     assert summary.outcomes == {Outcome.OK: 2, Outcome.BLOCKED: 2, Outcome.DIVERGED: 1}
     frame = load(tmp_path / "results").set_index("cell_id")
-    assert frame.reason[falls.cell.id] == f"It needs the cell {bad.cell.id}, which ended as diverged."
+    why = f"It needs the cell {bad.cell.id}, which ended as diverged: The step size fell below its minimum at t = 0."
+    assert frame.reason[falls.cell.id] == why
     assert frame.reason[lost.cell.id] == f"It needs the cell {'0' * 15}, which is not in the plan."
 
 
