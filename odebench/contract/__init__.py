@@ -4,6 +4,7 @@ from odebench.contract.field import Field as Field
 from odebench.contract.field import State as State
 from odebench.contract.field import modules_of as modules_of
 from odebench.contract.field import parameters_of as parameters_of
+from odebench.contract.field import prepared_for_solve as prepared_for_solve
 from odebench.contract.gradient import GradientMethod as GradientMethod
 from odebench.contract.grid import Grid as Grid
 from odebench.contract.grid import GridRequest as GridRequest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -21,10 +21,19 @@ class Field(Protocol):
 
     * `parameters()`: the tensors that gradients must reach (an `nn.Module` has it);
     * `accepts_batched_time = True`: t may have shape `(batch, 1, …, 1)`, one time for each row. Only such a field can be
-      solved with per-sample steps.
+      solved with per-sample steps;
+    * `prepared_for_solve()`: a callable that gives what the field gives, bit for bit, where what depends on parameters alone
+      is computed beforehand, in autograd's graph where gradients are enabled. It serves for one solve, in which parameters
+      do not change.
     """
 
     def __call__(self, t: Tensor, y: State) -> State: ...
+
+
+def prepared_for_solve(field: Field) -> Callable[[Tensor, State], State]:
+    """What `field.prepared_for_solve()` gives, where a field has that; else the field itself."""
+    offer = getattr(field, "prepared_for_solve", None)
+    return offer() if callable(offer) else field
 
 
 def parameters_of(field: object) -> tuple[Tensor, ...]:

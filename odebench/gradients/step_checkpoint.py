@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from odebench.contract import Field, GradientMethod, GridRequest, Solution, Solver, State, Step, modules_of
+from odebench.contract import Field, GradientMethod, GridRequest, Solution, Solver, State, Step, modules_of, prepared_for_solve
 from odebench.gradients.recorded_call import Call, Totals, differentiated_once, record
 from odebench.numerics import OneStepSolver
 from odebench.numerics.march import ANNOUNCED_STEPS, March, announce, march, place_outputs, wants_rows
@@ -182,7 +182,7 @@ def _solve(
     by_row = wants_rows(call.request)
     packing = Packing(call.state(tensors[: call.leaves]), by_row=by_row)
     y0 = packing.pack(call.state(tensors[: call.leaves]))
-    timed = TimedField(packing.field(call.field), y0)
+    timed = TimedField(packing.field(prepared_for_solve(call.field)), y0)
     checkpoints: list[_Checkpoint] = []
     keeps_carry = call.solver.carry_is == "state"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -20,8 +20,8 @@ class Conv1dField(nn.Module):
 
     On short states torch spends its time on starting the convolutions. There `dense` does the same with three matrix
     products: over places one after the other C₂ is a block Toeplitz matrix, whose block in row q and column p is the
-    tap p - q + 1 of the kernel, or zero. The matrix is gathered from the kernel in each evaluation, as part of the
-    graph: so gradients reach the kernel, whoever computes them, and nothing can be out of date.
+    tap p - q + 1 of the kernel, or zero. The matrices are put together from the weights in each evaluation, or once for a
+    solve, as part of the graph: so gradients reach the weights, whoever computes them, and nothing can be out of date.
 
     Args:
         channels, length: state `(batch, channels, length)`.
@@ -39,42 +39,41 @@ class Conv1dField(nn.Module):
         self.mix = kaiming(conv(width, width, 3, padding=1, device="meta"), 3 * width, generator)
         self.leave = kaiming(conv(width, channels, 1, device="meta"), width, generator)
         self.length, self.dense = length, dense
-        if dense:
-            # No part of the weights, but it moves with them.
-            self.register_buffer("taps", _toeplitz_taps(length, width), persistent=False)
-            self.register_buffer("places", torch.arange(width).repeat(length), persistent=False)
 
     def forward(self, t: Tensor, y: Tensor) -> Tensor:
         if self.dense:
-            return self._by_matrix(y)
+            return _by_matrices(self._matrices(), y)
         return self.leave(torch.relu(self.mix(torch.relu(self.enter(y)))))
 
-    def _by_matrix(self, y: Tensor) -> Tensor:
-        batch, channels, length = y.shape
-        width = len(self.mix.bias)
-        kernel = self.mix.weight.reshape(-1)
-        if length > 2:  # At length 2 every block of the matrix is a tap.
-            kernel = torch.cat((kernel, kernel.new_zeros(1)))
-        matrix = kernel.index_select(0, self.taps).view(length * width, length * width)
-        flat = y.transpose(1, 2).reshape(batch * length, channels)
-        hidden = torch.relu(torch.addmm(self.enter.bias, flat, self.enter.weight.squeeze(2).t()))
-        hidden = hidden.view(batch, length * width)
-        hidden = torch.relu(torch.addmm(self.mix.bias.index_select(0, self.places), hidden, matrix))
-        hidden = hidden.view(batch * length, width)
-        flat = torch.addmm(self.leave.bias, hidden, self.leave.weight.squeeze(2).t())
-        return flat.view(batch, length, channels).transpose(1, 2)
+    def prepared_for_solve(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The field with its matrices made."""
+        if not self.dense:
+            return self
+        matrices = self._matrices()
+        return lambda t, y: _by_matrices(matrices, y)
+
+    def _matrices(self) -> tuple[Tensor, ...]:
+        """Bias and matrix of each layer on rows that hold one place after the other, and within a place its channels."""
+        length = self.length
+        taps = self.mix.weight.permute(2, 1, 0)  # (tap, in, out)
+        zero = torch.zeros_like(taps[0])
+        rows = [[taps[p - q + 1] if abs(p - q) <= 1 else zero for q in range(length)] for p in range(length)]
+        mix = torch.cat([torch.cat(row, dim=1) for row in rows])
+        enter = torch.block_diag(*[self.enter.weight.squeeze(2).t()] * length)
+        leave = torch.block_diag(*[self.leave.weight.squeeze(2).t()] * length)
+        biases = (layer.bias.repeat(length) for layer in (self.enter, self.mix, self.leave))
+        return tuple(tensor for pair in zip(biases, (enter, mix, leave), strict=True) for tensor in pair)
 
 
-def _toeplitz_taps(length: int, width: int) -> Tensor:
-    """Where in the flat kernel `(out, in, 3)` each element of the matrix stands: rows (place, in), columns (place, out).
-
-    Elements that are zero get the place behind the kernel's end.
-    """
-    places, channels = torch.arange(length), torch.arange(width)
-    tap = places[:, None] - places[None, :] + 1  # by place in, place out
-    element = (channels[None, :] * width + channels[:, None]) * 3  # by channel in, channel out
-    index = element[None, :, None, :] + tap[:, None, :, None]
-    return torch.where(((tap >= 0) & (tap < 3))[:, None, :, None], index, 3 * width**2).reshape(-1)
+def _by_matrices(matrices: tuple[Tensor, ...], y: Tensor) -> Tensor:
+    batch, channels, length = y.shape
+    # With one channel the rows lie in memory as they are needed.
+    flat = y.reshape(batch, length) if channels == 1 else y.transpose(1, 2).reshape(batch, length * channels)
+    enter_bias, enter, mix_bias, mix, leave_bias, leave = matrices
+    hidden = torch.relu(torch.addmm(enter_bias, flat, enter))
+    hidden = torch.relu(torch.addmm(mix_bias, hidden, mix))
+    flat = torch.addmm(leave_bias, hidden, leave)
+    return flat.view(batch, length, channels).transpose(1, 2) if channels > 1 else flat.view(batch, 1, length)
 
 
 class Conv1dNet(Network):

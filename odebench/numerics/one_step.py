@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from odebench.contract import Field, GridRequest, Solution, Solver, State, Stats, Step
+from odebench.contract import Field, GridRequest, Solution, Solver, State, Stats, Step, prepared_for_solve
 from odebench.errors import IncompatibleError
 from odebench.numerics.march import March, march, wants_rows
 from odebench.numerics.march_rows import refuse_rows
@@ -92,7 +92,7 @@ class OneStepSolver(Solver):
         if by_row:
             refuse_rows(self, field, y0, times[0])
         packed = packing.pack(y0)
-        timed = TimedField(packing.field(field), packed)
+        timed = TimedField(packing.field(prepared_for_solve(field)), packed)
         return march(self, timed, packed, times, grid, visit), packing, timed
 
     def solve(

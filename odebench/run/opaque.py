@@ -13,7 +13,9 @@ def opaque(module: nn.Module, call: Callable[[Tensor, Any], Any] | None = None) 
 
     Args:
         module: the field itself.
-        call: what is called in its place, such as one that counts; None calls the module.
+        call: what is called in its place, such as one that counts; None calls the module. What the module offers as
+            `prepared_for_solve` is offered on where there is None, and where it has a method `around(function)`, which
+            does to a function what it does to the module.
     """
     inner = module if call is None else call
     parameters = tuple(module.parameters())
@@ -37,6 +39,15 @@ def opaque(module: nn.Module, call: Callable[[Tensor, Any], Any] | None = None) 
 
     if getattr(module, "accepts_batched_time", False):
         OpaqueField.accepts_batched_time = True
+    offer = getattr(module, "prepared_for_solve", None)
+    around = getattr(call, "around", None)
+    if callable(offer) and (call is None or around is not None):
+
+        def prepared_for_solve(self: OpaqueField) -> Callable[[Tensor, Any], Any]:
+            """The field for the length of one solve."""
+            return offer() if around is None else around(offer())
+
+        OpaqueField.prepared_for_solve = prepared_for_solve
     return OpaqueField()
 
 
