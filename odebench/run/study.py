@@ -42,6 +42,15 @@ class Tally:
         self.count += 1
         return self._module(t, y)
 
+    def around(self, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """`function`, counted as the module is."""
+
+        def counted(t: Any, y: Any) -> Any:
+            self.count += 1
+            return function(t, y)
+
+        return counted
+
 
 def measure(request: Request, registry: Registry, folder: Path) -> dict[str, Any]:
     """Run the study of the request's cell in its artefact's folder, which the request names.
