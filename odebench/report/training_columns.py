@@ -72,8 +72,8 @@ TRAINING: tuple[Column, ...] = (
         "step_size_final", "step size at the end", "Step with which the training ended, in the model's unit of time."
     ),
     _ended("tolerance_final", "tolerance at the end", "Relative tolerance with which the training ended."),
-    _number(
-        "steps_final", "steps at the end", "Accepted steps of a solve with the final weights and the last step, a mean."
+    count_column(
+        "steps_final", "steps at the end", "Accepted steps of a solve with the final weights and the last step."
     ),
     _number(
         "nfe_mean",

@@ -33,7 +33,7 @@ class Evaluation:
     accepted: int | None
 
     @property
-    def steps(self) -> float | None:
+    def steps(self) -> int | None:
         """Accepted steps of a solve, the mean over all solves; None where the solver does not tell."""
         return None if self.accepted is None else mean(self.accepted, self.solves)
 
@@ -52,9 +52,9 @@ class Evaluation:
         return found
 
 
-def mean(total: int, count: int) -> float:
-    """`total / count`; a whole number where it is one, as it is where all solves are alike."""
-    return total // count if total % count == 0 else total / count
+def mean(total: int, count: int) -> int:
+    """`total / count` as the nearest whole number: a column of counts holds nothing else, and alike solves give one anyway."""
+    return round(total / count)
 
 
 def evaluate(learning: Learning, field: Field, solver: Solver, grid: GridRequest, examples: Examples) -> Evaluation:
