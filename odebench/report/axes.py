@@ -81,6 +81,25 @@ def set_ticks(
     axis.set_minor_formatter(NullFormatter())
 
 
+def set_powers_of_two(axis: MatplotlibAxis, low: float, high: float) -> None:
+    """Ticks at powers of two, as fractions below 1, at most ten of them."""
+    first, last = math.ceil(math.log2(low) - 1e-9), math.floor(math.log2(high) + 1e-9)
+    stride = max(1, -(-(last - first + 1) // 10))
+    # 1 itself is always among them, so that the same powers are shown whatever the range.
+    exponents = [exponent for exponent in range(first, last + 1) if exponent % stride == 0]
+    axis.set_major_locator(FixedLocator([2.0**exponent for exponent in exponents]))
+    axis.set_minor_locator(FixedLocator([]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: fraction(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def fraction(value: float) -> str:
+    """A number that is one over a whole one as `1/64`, any other as `number` has it."""
+    if 0 < value < 1 and abs(1 / value - round(1 / value)) < 1e-6 / value:
+        return f"1/{round(1 / value):,}"
+    return number(value)
+
+
 def _multiples(digits: Iterable[int], low: float, high: float) -> list[float]:
     """Every digit times every power of ten in a range; matplotlib's own locator adds a decade at both ends, unseen."""
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)

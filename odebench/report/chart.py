@@ -17,6 +17,7 @@ class Point:
         x_low, x_high: ends of the interval of x, or None.
         y_low, y_high: ends of the interval of y, or None.
         hollow: drawn without filling, because its figure is not to be trusted.
+        ringed: drawn with a ring around it, because it is what the others are compared with.
     """
 
     x: float
@@ -26,6 +27,7 @@ class Point:
     y_low: float | None = None
     y_high: float | None = None
     hollow: bool = False
+    ringed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +36,13 @@ class Series:
 
     Attributes:
         name: the method's key in the palette; series of one name look alike in all figures.
-        label: words for the legend.
-        points: in the order in which a line joins them.
+        label: words for the legend, "" for none.
+        points: in the order in which a line joins them; () for an entry of the legend only.
         joined: whether a line joins them.
         fit: a straight line to draw through them, or None.
+        colour, marker: instead of the palette's, or "".
+        faint: drawn small and pale, behind the others: single runs behind their mean.
+        marked: whether its points have marks; long lines go without.
     """
 
     name: str
@@ -45,6 +50,10 @@ class Series:
     points: tuple[Point, ...]
     joined: bool = True
     fit: Line | None = None
+    colour: str = ""
+    marker: str = ""
+    faint: bool = False
+    marked: bool = True
 
 
 @dataclass(frozen=True)
@@ -55,11 +64,13 @@ class Axis:
         column: name of the column, which decides unit, scale and label.
         label: words instead of the column's own, or "".
         falling: whether larger values stand to the left, as for tolerances.
+        scale: "linear", "log2" with powers of two as ticks, or "" for what suits the values.
     """
 
     column: str
     label: str = ""
     falling: bool = False
+    scale: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,7 +91,7 @@ class Panel:
         series: what is drawn.
         rows: names of the places 0, 1, … on a categorical y axis, from the top; () for a numerical one.
         columns: likewise for a categorical x axis, from the left.
-        guides: horizontal lines.
+        guides: horizontal lines; on a linear axis only those within its range.
         floor: where an exact 0 is drawn on a logarithmic y axis.
         legend: whether the panel has a legend of its own, because its labels hold its own figures.
         palette: whose colours it uses where that is not the chart's, or "".
@@ -111,6 +122,8 @@ class Chart:
         palette: whose colours it uses: "solver" or "gradient".
         model: the model it is about, or "".
         notes: what is not drawn, and why.
+        across: how many panels stand side by side; 0 for what suits their number.
+        equal: whether a unit is as long on the y axis as on the x axis, as in a plane.
     """
 
     key: str
@@ -121,6 +134,8 @@ class Chart:
     palette: str
     model: str = ""
     notes: tuple[str, ...] = ()
+    across: int = 0
+    equal: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 from PIL import Image
 
-from odebench.report.axes import is_logarithmic, label_of, set_ticks, unit_of
+from odebench.report.axes import is_logarithmic, label_of, set_powers_of_two, set_ticks, unit_of
 from odebench.report.chart import Axis, Chart, Extents, Panel
-from odebench.report.columns import column
+from odebench.report.columns import Kind, column
 from odebench.report.layout import lay_out
 from odebench.report.marks import Scale, draw_series, handle, legible
 from odebench.report.palette import Looks
@@ -61,6 +61,9 @@ def draw(chart: Chart, palettes: Mapping[str, Looks], extents: Extents | None = 
             axes.set_visible(False)
         _label_once(grid, chart.panels)
         lay_out(figure, grid, head, legend + foot)
+        if chart.equal:
+            for axes in grid.flat:
+                axes.set_aspect("equal", adjustable="datalim")
         figure.text(0.012, 1 - 0.08 / height, "\n".join(title), weight="bold", size=10.5, va="top")
         if looks:
             figure.legend(
@@ -104,6 +107,8 @@ def _label_once(grid: np.ndarray, panels: tuple[Panel, ...]) -> None:
 
 def _across(chart: Chart) -> int:
     """How many panels stand side by side."""
+    if chart.across:
+        return min(chart.across, len(chart.panels))
     return min(len(chart.panels), 3 if len(chart.panels) > 4 or len(chart.panels) == 3 else 2)
 
 
@@ -132,8 +137,8 @@ def _draw_panel(axes: Axes, panel: Panel, palette: Looks, extents: Extents, widt
     axes.set_title(panel.title, loc="left", color=INK, y=1.0)
     x = _scale_axis(axes, "x", panel.x, extents, panel.columns, panel.floor)
     y = _scale_axis(axes, "y", panel.y, extents, panel.rows, panel.floor)
-    if y.log:
-        _draw_guides(axes, panel, y.factor)
+    if y.log or column(panel.y.column).kind is not Kind.ERROR:
+        _draw_guides(axes, panel, y)
     draw_series(axes, panel.series, palette, x, y)
     if panel.legend:
         _, across = _legend_shape([series.label for series in panel.series], width)
@@ -144,11 +149,12 @@ def _draw_panel(axes: Axes, panel: Panel, palette: Looks, extents: Extents, widt
         )  # fmt: skip
 
 
-def _draw_guides(axes: Axes, panel: Panel, factor: float) -> None:
-    """Horizontal lines with words under them, and room for the words where no point stands."""
+def _draw_guides(axes: Axes, panel: Panel, scale: Scale) -> None:
+    """Horizontal lines with words under them, and, on a log axis, room for the words where no point stands."""
     low, high = axes.get_ylim()
-    heights = {guide.label: guide.y / factor for guide in panel.guides if low / 3 <= guide.y / factor <= high}
-    if heights:
+    least = low / 3 if scale.log else low
+    heights = {guide.label: guide.y / scale.factor for guide in panel.guides if least <= guide.y / scale.factor <= high}
+    if heights and scale.log:
         least = min(heights.values())
         axes.set_ylim(min(low, least / (high / least) ** 0.18), high)
     for label, height in heights.items():
@@ -173,7 +179,7 @@ def _scale_axis(axes: Axes, which: str, axis: Axis, extents: Extents, places: tu
     description = column(axis.column)
     raw, positive = extents.values(axis.column), extents.positive(axis.column)
     factor, unit = unit_of(description, raw)
-    log = is_logarithmic(description, raw) if raw else False
+    log = bool(raw) and (axis.scale == "log2" if axis.scale else is_logarithmic(description, raw))
     # An exact 0 stands at the rounding unit, or at the least value where that is smaller.
     floor = min([floor, *positive[:1]]) / factor
     values = [value / factor for value in (positive if log else raw)] or [1.0]
@@ -191,6 +197,9 @@ def _scale_axis(axes: Axes, which: str, axis: Axis, extents: Extents, places: tu
         room = (high - low) * 0.06 or max(abs(high), 1.0) * 0.5
         low, high = (low - room if low != 0 else -room / 3), high + room
     set_limits(*((high, low) if axis.falling else (low, high)))
-    set_ticks(one, description, low, high, values, log)
+    if log and axis.scale == "log2":
+        set_powers_of_two(one, low, high)
+    else:
+        set_ticks(one, description, low, high, values, log)
     one.set_label_text(textwrap.fill(label_of(description, axis.label, unit), _LABEL))
     return Scale(factor=factor, log=log, floor=floor)

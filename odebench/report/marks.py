@@ -13,10 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from odebench.report.chart import Series
-from odebench.report.palette import Looks
+from odebench.report.palette import Look, Looks
 from odebench.report.statistics import Line
+from odebench.report.style import INK
 
 _SIZE, _LINE = 5.2, 1.3
+# Of what stands behind: single runs behind their mean.
+_FAINT_SIZE, _PALE = 3.2, 0.35
 # An exact 0 has no place on a log axis: it stands at the floor, with this mark instead of its method's own.
 _AT_FLOOR = "v"
 
@@ -49,24 +52,33 @@ def tidy(series: tuple[Series, ...], palette: Looks, x: Scale, y: Scale) -> pd.D
     """The points of a panel, a row each, in the order of the series.
 
     Returns:
-        Columns `x y` (places in shown units), `series` (its number), `method mark` (name and marker), `size` (of the mark,
-        in points) and `filled`.
+        Columns `x y` (places in shown units), `series` (its number), `ink mark` (colour and marker), `size` (of the mark,
+        in points), `filled`, `faint` and `ringed`.
     """
+    looks = [look_of(one, palette) for one in series]
     rows = [
-        (number, one.name, palette[one.name].marker, size, point.x, point.y, not point.hollow)
-        for number, (one, size) in enumerate(zip(series, _sizes(series), strict=True))
+        (number, look.colour, look.marker, size, point.x, point.y, not point.hollow, one.faint, point.ringed)
+        for number, (one, look, size) in enumerate(zip(series, looks, _sizes(series), strict=True))
         for point in one.points
     ]
-    frame = pd.DataFrame(rows, columns=["series", "method", "mark", "size", "x", "y", "filled"])
+    names = ["series", "ink", "mark", "size", "x", "y", "filled", "faint", "ringed"]
+    frame = pd.DataFrame(rows, columns=names)
     at_floor = x.at_floor(frame["x"]) | y.at_floor(frame["y"])
     return frame.assign(
         x=x.place(frame["x"]),
         y=y.place(frame["y"]),
-        # Names are categories whatever they look like; seaborn would take "1" for a number.
-        method=frame["method"].astype("category"),
+        ink=frame["ink"].astype("category"),
         mark=frame["mark"].mask(at_floor, _AT_FLOOR).astype("category"),
         filled=frame["filled"].astype(bool) & ~at_floor,
     )
+
+
+def look_of(series: Series, palette: Looks) -> Look:
+    """How a series is drawn: as the palette says, except for what it says itself."""
+    if series.colour and series.marker:
+        return Look(series.colour, series.marker)
+    look = palette[series.name]
+    return Look(series.colour or look.colour, series.marker or look.marker)
 
 
 def draw_series(axes: Axes, series: tuple[Series, ...], palette: Looks, x: Scale, y: Scale) -> None:
@@ -74,33 +86,52 @@ def draw_series(axes: Axes, series: tuple[Series, ...], palette: Looks, x: Scale
     points = tidy(series, palette, x, y)
     if points.empty:
         return
-    colours = {one.name: palette[one.name].colour for one in series}
     labels = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}
-    _draw_whiskers(axes, points, series, colours, x, y)
+    _draw_whiskers(axes, points, series, x, y)
     lines = _lines(points, series, x, y)
-    if len(lines):
-        seaborn.lineplot(
-            lines, x="x", y="y", hue="method", palette=colours, units="series", estimator=None, sort=False,
-            linewidth=_LINE, alpha=0.75, zorder=2, legend=False, ax=axes,
-        )  # fmt: skip
-    seaborn.scatterplot(
-        points, x="x", y="y", hue="method", palette=colours, style="mark", markers={m: m for m in points["mark"]},
-        s=points["size"] ** 2, linewidth=1.0, zorder=3, clip_on=False, legend=False, ax=axes,
-    )  # fmt: skip
-    marks = axes.collections[-1]
-    inks = marks.get_facecolors()
-    marks.set_edgecolors(inks)
-    marks.set_facecolors(np.where(points["filled"].to_numpy()[:, None], inks, 1.0))
+    for faint, alpha, width in ((True, _PALE, 0.8), (False, 0.75, _LINE)):
+        some = lines[lines["faint"] == faint]
+        if len(some):
+            seaborn.lineplot(
+                some.assign(ink=some["ink"].astype("category").cat.remove_unused_categories()), x="x", y="y", hue="ink",
+                palette={ink: ink for ink in some["ink"]}, units="series", estimator=None, sort=False,
+                linewidth=width, alpha=alpha, zorder=2, legend=False, ax=axes,
+            )  # fmt: skip
+    _draw_marks(axes, points[[series[number].marked for number in points["series"]]])
     # seaborn names an axis without a label after the frame's column.
     axes.set(**labels)
 
 
+def _draw_marks(axes: Axes, points: pd.DataFrame) -> None:
+    if points.empty:
+        return
+    # Faint ones first, so that they lie behind.
+    points = points.sort_values("faint", ascending=False, kind="stable")
+    seaborn.scatterplot(
+        points, x="x", y="y", hue="ink", palette={ink: ink for ink in points["ink"]}, style="mark",
+        markers={m: m for m in points["mark"]},
+        s=points["size"] ** 2, linewidth=1.0, zorder=3, clip_on=False, legend=False, ax=axes,
+    )  # fmt: skip
+    marks = axes.collections[-1]
+    inks = marks.get_facecolors()
+    if points["faint"].any():
+        inks[points["faint"].to_numpy(), 3] = _PALE
+    marks.set_edgecolors(inks)
+    marks.set_facecolors(np.where(points["filled"].to_numpy()[:, None], inks, 1.0))
+    ringed = points[points["ringed"]]
+    if len(ringed):
+        axes.scatter(
+            ringed["x"], ringed["y"], s=(ringed["size"] + 5.5) ** 2, facecolors="none", edgecolors=INK, linewidths=1.1,
+            zorder=4, clip_on=False,
+        )  # fmt: skip
+
+
 def handle(series: Series, palette: Looks) -> Line2D:
     """Entry of a series in a legend."""
-    look = palette[series.name]
+    look = look_of(series, palette)
     line = "-" if series.joined or series.fit else "none"
     return Line2D(
-        [], [], color=look.colour, marker=look.marker, markersize=_SIZE, linewidth=_LINE, linestyle=line,
+        [], [], color=look.colour, marker=look.marker if series.marked else "none", markersize=_SIZE, linewidth=_LINE, linestyle=line,
         label=legible(series.label),
     )  # fmt: skip
 
@@ -113,24 +144,27 @@ def legible(label: str) -> str:
 
 def _sizes(series: tuple[Series, ...]) -> list[float]:
     """Sizes of the marks: those of later series are smaller where points coincide, so that the earlier ones show."""
-    places = [{(f"{point.x:.2g}", f"{point.y:.2g}") for point in one.points} for one in series]
-    if len(set().union(*places)) == sum(len(one) for one in places):
-        return [_SIZE] * len(series)
-    return [float(size) for size in np.linspace(_SIZE + 3.5, _SIZE - 0.8, len(series))]
+    bold = [one for one in series if not one.faint]
+    places = [{(f"{point.x:.2g}", f"{point.y:.2g}") for point in one.points} for one in bold]
+    sizes = iter(np.linspace(_SIZE + 3.5, _SIZE - 0.8, len(bold)))
+    if len(set().union(*places)) == sum(len(one) for one in places) or len(bold) < len(series):
+        # Behind faint ones the bold ones must stand out, all of them alike.
+        sizes = iter([_SIZE + 0.6 * (len(bold) < len(series))] * len(bold))
+    return [_FAINT_SIZE if one.faint else float(next(sizes)) for one in series]
 
 
 def _lines(points: pd.DataFrame, series: tuple[Series, ...], x: Scale, y: Scale) -> pd.DataFrame:
     """What lines go through, a row a corner: the points of a joined series, or its fitted line; columns as in `tidy`."""
-    rows: list[tuple[int, str, float, float]] = []
-    places = zip(points["series"], points["method"], points["x"], points["y"], strict=True)
+    rows: list[tuple[int, str, float, float, bool]] = []
+    places = zip(points["series"], points["ink"], points["x"], points["y"], points["faint"], strict=True)
     for number, corners in itertools.groupby(places, key=lambda row: row[0]):
         one, mine = series[number], list(corners)
         if len(mine) > 1 and one.joined:
             rows += mine
         elif len(mine) > 1 and one.fit is not None:
-            rows += [(number, one.name, *corner) for corner in _fitted(one.fit, [row[2] for row in mine], x, y)]
-    frame = pd.DataFrame(rows, columns=["series", "method", "x", "y"])
-    return frame.assign(method=frame["method"].astype("category"))
+            ink = mine[0][1]
+            rows += [(number, ink, *corner, one.faint) for corner in _fitted(one.fit, [row[2] for row in mine], x, y)]
+    return pd.DataFrame(rows, columns=["series", "ink", "x", "y", "faint"]).astype({"faint": bool})
 
 
 def _fitted(line: Line, places: list[float], x: Scale, y: Scale) -> Iterator[tuple[float, float]]:
@@ -141,12 +175,10 @@ def _fitted(line: Line, places: list[float], x: Scale, y: Scale) -> Iterator[tup
     return zip(along[height > 0].tolist(), height[height > 0].tolist(), strict=True)
 
 
-def _draw_whiskers(
-    axes: Axes, points: pd.DataFrame, series: tuple[Series, ...], colours: dict[str, str], x: Scale, y: Scale
-) -> None:
+def _draw_whiskers(axes: Axes, points: pd.DataFrame, series: tuple[Series, ...], x: Scale, y: Scale) -> None:
     """Intervals, in one collection each way. seaborn draws only those that it computed itself."""
     style = {"linewidth": 1.0, "alpha": 0.7, "zorder": 2}
-    given = [(point, colours[one.name]) for one in series for point in one.points]
+    given = list(zip((point for one in series for point in one.points), points["ink"], strict=True))
     flat = [
         (where, point.x_low / x.factor, point.x_high / x.factor, colour)
         for (point, colour), where in zip(given, points["y"], strict=True)
