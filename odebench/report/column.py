@@ -17,6 +17,8 @@ class Kind(Enum):
     BYTES = "bytes, free of noise"
     SECONDS = "seconds, noisy"
     SCORE = "a score of a training"
+    SHARE = "a share, from 0 to 1, shown in per cent"
+    CHANGE = "a difference of shares, shown in points: hundredths"
     FLAG = "yes or no"
     TEXT = "words"
 
@@ -107,6 +109,8 @@ def seconds_column(name: str, label: str, meaning: str, part: Part = Part.TIMING
     )
 
 
-def score_column(name: str, label: str, meaning: str, better: str, log: bool = False) -> Column:
+def score_column(
+    name: str, label: str, meaning: str, better: str, log: bool = False, kind: Kind = Kind.SCORE
+) -> Column:
     """A column of scores."""
-    return Column(name=name, kind=Kind.SCORE, meaning=meaning, label=label, log=log, better=better)
+    return Column(name=name, kind=kind, meaning=meaning, label=label, log=log, better=better)

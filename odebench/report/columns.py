@@ -123,8 +123,16 @@ DOCUMENTED: tuple[Column, ...] = (
     score_column(
         "loss_train", "training loss", "Loss on the training data at the end of the training.", "lower", log=True
     ),
-    score_column("accuracy_train", "accuracy, training", "Share of the training data classified rightly.", "higher"),
-    score_column("accuracy_test", "accuracy, test", "Share of the test data classified rightly.", "higher"),
+    score_column(
+        "accuracy_train",
+        "accuracy, training",
+        "Share of the training data classified rightly.",
+        "higher",
+        kind=Kind.SHARE,
+    ),
+    score_column(
+        "accuracy_test", "accuracy, test", "Share of the test data classified rightly.", "higher", kind=Kind.SHARE
+    ),
     seconds_column(
         "time_to_target_s", "time to target", "Time of training until the target was reached.", Part.QUALITY
     ),

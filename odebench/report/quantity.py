@@ -8,11 +8,14 @@ from odebench.report.labels import is_there, plain
 MISSING = "–"
 _BYTES = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "bytes"))
 _SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+_UNITS = {
+    Kind.BYTES: _BYTES, Kind.SECONDS: _SECONDS, Kind.SHARE: ((0.01, "%"),), Kind.CHANGE: ((0.01, "points"),),
+}  # fmt: skip
 
 
 def unit_for(kind: Kind, size: float) -> tuple[float, str] | None:
-    """The unit in which a size of bytes or seconds is best read, as `(1048576.0, "MiB")`; None for other kinds."""
-    steps = {Kind.BYTES: _BYTES, Kind.SECONDS: _SECONDS}.get(kind)
+    """The unit in which a size of bytes or seconds, or a share, is best read, as `(1048576.0, "MiB")`; None for other kinds."""
+    steps = _UNITS.get(kind)
     if steps is None:
         return None
     return next((step for step in steps if abs(size) >= step[0]), steps[-1])
@@ -35,6 +38,8 @@ def shown(name: str | Column, value: object) -> str:
     if unit is None:
         return plain(value)
     factor, word = unit
+    if kind in (Kind.SHARE, Kind.CHANGE):
+        return f"{value / factor:{'+' if kind is Kind.CHANGE else ''}.1f} {word}"
     return f"{value:,.0f} bytes" if word == "bytes" else f"{value / factor:.3g} {word}"
 
 

@@ -46,6 +46,7 @@ TRAINING: tuple[Column, ...] = (
         "change of the accuracy",
         "Accuracy on the test data minus that of the training with its own solver and its own last step.",
         "higher",
+        kind=Kind.CHANGE,
     ),
     _amount(
         "changed_answers",
