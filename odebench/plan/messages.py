@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from odebench.errors import nearest
+from odebench.errors import SuiteError, nearest
 from odebench.plan.schema import (
     Budget,
     ChoiceEntry,
@@ -57,6 +57,14 @@ _ADD = {
 _MISSING = object()
 #: Longer lists of known words are not worth reading in a message.
 _FEW = 16
+#: More faults than this are counted, not shown.
+_SHOWN = 12
+
+
+def suite_error(faults: Sequence[str]) -> SuiteError:
+    """The error that tells these faults, or the first of many."""
+    more = [f"… and {len(faults) - _SHOWN} more."] if len(faults) > _SHOWN else []
+    return SuiteError("\n".join([*faults[:_SHOWN], *more]))
 
 
 def key_path(path: Iterable[str | int]) -> str:
@@ -146,7 +154,7 @@ def _table_of(path: KeyPath) -> type[BaseModel]:
     around = [part for part in path[:-1] if isinstance(part, str)]
     if not around:
         return SuiteFile
-    if around[0] == "budget":
+    if around[0] == "budget" and "experiment" not in around:
         return Budget
     return _TABLES.get(around[-1], ChoiceEntry)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -13,14 +12,13 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from odebench.errors import SuiteError
-from odebench.plan.messages import choose, describe, explain
-from odebench.plan.overrides import Override, apply_override, parse_override
+from odebench.plan.messages import choose, describe, explain, suite_error
+from odebench.plan.overrides import apply_override, parse_override
 from odebench.plan.schema import Budget, Claim, Experiment, SuiteFile
+from odebench.plan.variant import with_budget
 
 #: The newest suite schema that this version reads.
 SCHEMA = 1
-#: More faults than this are counted, not shown.
-_SHOWN = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +59,8 @@ def read_suite(file: Path | str, *, budget: str | None = None, overrides: Sequen
 
     Args:
         file: a TOML file.
-        budget: name of a `[budget.<name>]` table whose keys replace those of `[budget]`; None takes `[budget]` as it is.
+        budget: name of a `[budget.<name>]` table whose keys replace those of `[budget]`, and whose `[[budget.<name>.experiment]]` replace
+            keys of experiments; None takes the suite as it is.
         overrides: `path=value` texts that replace keys last of all.
 
     Raises:
@@ -99,11 +98,11 @@ def parse_suite(
         raise SuiteError(f"{file}: this is not TOML: {error}.{_line(text, str(error))}") from error
     _check_schema(raw, file)
     given = [parse_override(override) for override in overrides]
-    raw = _with_budget(raw, file, budget, given)
+    raw = with_budget(raw, file, budget, given)
     try:
         parsed = SuiteFile.model_validate(raw)
     except ValidationError as error:
-        raise _suite_error(explain(error, raw, file, overrides=given)) from None
+        raise suite_error(explain(error, raw, file, overrides=given)) from None
     _check_unique(parsed, file)
     return Suite(
         name=parsed.suite.name,
@@ -143,12 +142,7 @@ def claims_of(text: str, file: Path | str, overrides: Sequence[str] = ()) -> tup
     try:
         return TypeAdapter(tuple[Claim, ...]).validate_python(tuple(tables) if isinstance(tables, list) else tables)
     except ValidationError as error:
-        raise _suite_error(explain(error, tables, file, ("claim",), given)) from None
-
-
-def _suite_error(faults: list[str]) -> SuiteError:
-    more = [f"… and {len(faults) - _SHOWN} more."] if len(faults) > _SHOWN else []
-    return SuiteError("\n".join(faults[:_SHOWN] + more))
+        raise suite_error(explain(error, tables, file, ("claim",), given)) from None
 
 
 def _line(text: str, message: str) -> str:
@@ -175,47 +169,6 @@ def _check_schema(raw: dict[str, Any], file: Path) -> None:
         )
 
 
-def _with_budget(raw: dict[str, Any], file: Path, chosen: str | None, overrides: list[Override]) -> dict[str, Any]:
-    """`raw` with the chosen variant folded into `[budget]`, the other variants checked and dropped, and overrides applied.
-
-    An override of the variant itself counts before it is folded in, every other one after: `--set budget.repeats=3` wins.
-    """
-    raw = copy.deepcopy(raw)
-    table = raw.get("budget", {})
-    if not isinstance(table, dict):
-        raise SuiteError(f"{file}: `budget` is {describe(table)}. It must be a table: [budget].")
-    keys = {info.alias or name for name, info in Budget.model_fields.items()}
-    names = [key for key, value in table.items() if isinstance(value, dict) and key not in keys]
-    early = [
-        override
-        for override in overrides
-        if override.path[0] == "budget" and override.path[1:2] and override.path[1] in names
-    ]
-    for override in early:
-        apply_override(raw, override)
-    variants = {key: table.pop(key) for key in names}
-    faults = [fault for key, variant in variants.items() for fault in _faults_of(variant, file, key, early)]
-    if faults:
-        raise _suite_error(faults)
-    if chosen is not None and chosen not in variants:
-        hint = choose(chosen, variants) if variants else "The suite has only [budget]: leave `--budget` out."
-        raise SuiteError(f"{file}: there is no [budget.{chosen}]. {hint}")
-    if chosen is not None:
-        raw["budget"] = table | variants[chosen]
-    for override in overrides:
-        if override not in early:
-            apply_override(raw, override)
-    return raw
-
-
-def _faults_of(variant: dict[str, Any], file: Path, name: str, overrides: list[Override]) -> list[str]:
-    try:
-        Budget.model_validate(variant)
-    except ValidationError as error:
-        return explain(error, variant, file, ("budget", name), overrides)
-    return []
-
-
 def _check_unique(parsed: SuiteFile, file: Path) -> None:
     faults = []
     for key, tables in (("experiment", parsed.experiment), ("claim", parsed.claim)):
@@ -228,7 +181,7 @@ def _check_unique(parsed: SuiteFile, file: Path) -> None:
                 )
             first.setdefault(table.name, index)
     if faults:
-        raise _suite_error(faults)
+        raise suite_error(faults)
 
 
 def _local_plugins(names: Iterable[str], file: Path) -> tuple[Path, ...]:
