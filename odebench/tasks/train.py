@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -65,7 +65,6 @@ class Train(Study):
         momentum: of "sgd".
         schedule: "constant", or "cosine", which falls from the learning rate to 0 over all iterations.
         batch: examples in an iteration.
-        checkpoint_every_s: seconds between two checkpoints.
 
     Source: K. Ott, P. Katiyar, P. Hennig, M. Tiemann, "ResNet after all? Neural ODEs and their numerical solution", ICLR 2021,
     arXiv:2007.15386, section 4 and Algorithm 2.
@@ -75,6 +74,8 @@ class Train(Study):
     needs_gradient = True
     learns = True
     default_policy = "fixed"
+    #: Seconds between two checkpoints: no parameter, since it changes no answer.
+    checkpoint_every_s: ClassVar[float] = 20.0
 
     def __init__(
         self,
@@ -86,7 +87,6 @@ class Train(Study):
         momentum: float = 0.0,
         schedule: str = "constant",
         batch: int = 128,
-        checkpoint_every_s: float = 20.0,
     ) -> None:
         _check_choice("optimizer", optimizer, OPTIMISERS)
         _check_choice("schedule", schedule, SCHEDULES)
@@ -99,7 +99,7 @@ class Train(Study):
             raise TrainingError(f"`momentum` is {momentum!r}, and {optimizer!r} has none. Use 'sgd', or leave it out.")
         self.iterations, self.batch = iterations, batch
         self.optimizer, self.learning_rate, self.weight_decay = optimizer, learning_rate, weight_decay
-        self.momentum, self.schedule, self.checkpoint_every_s = momentum, schedule, checkpoint_every_s
+        self.momentum, self.schedule = momentum, schedule
 
     def run(self, setting: Setting, workplace: Workplace) -> Findings:
         """Train, or go on training, and evaluate."""

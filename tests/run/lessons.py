@@ -9,6 +9,7 @@ from torch import nn
 
 from odebench import Model, Problem, hookimpl
 from odebench.contract import Examples, Findings, Learning, Study, right_class
+from odebench.tasks.train import Train
 
 
 class Net(nn.Module):
@@ -54,6 +55,13 @@ class SmallLesson(Model):
         return Problem(field=lesson.field.double(), y0=lesson.test.inputs.double(), ts=lesson.ts)
 
 
+class HastyTrain(Train):
+    """Writes checkpoints more often than the real one."""
+
+    name = "hasty-train"
+    checkpoint_every_s = 0.2
+
+
 class Looks(Study):
     """Tells what it sees of the field, and whether it can be reached."""
 
@@ -86,5 +94,6 @@ def odebench_register_models(register):
 
 @hookimpl
 def odebench_register_tasks(register):
+    register(HastyTrain)
     register(Looks)
     register(Spoils)

@@ -41,7 +41,7 @@ memory = "1GiB"
 TRAINING = """
 [[experiment]]
 name = "training"
-task = {{ name = "train", iterations = {iterations}, batch = 16, learning_rate = 0.05, checkpoint_every_s = 0.2 }}
+task = {{ name = "hasty-train", iterations = {iterations}, batch = 16, learning_rate = 0.05 }}
 model = {{ name = "small-lesson", pause_s = {pause_s}, bytes_each = {bytes_each}, steep = {steep} }}
 solver = "euler"
 gradient = "direct"
@@ -101,7 +101,7 @@ def notices(events) -> list[str]:
     return [event.text for event in events if isinstance(event, Notice)]
 
 
-def artefact_of(plan, registry, folder, task="train", place=0):
+def artefact_of(plan, registry, folder, task="hasty-train", place=0):
     cell = [planned.cell for planned in plan.cells if planned.cell.task.name == task][place]
     identities = identities_of((planned.cell for planned in plan.cells), registry)
     return Artefacts(folder, MACHINE.id).of(cell.id, identities[cell.id].freshness)
@@ -122,10 +122,10 @@ def test_trainings_and_what_needs_them(go, plan_of, tmp_path):
     summary, events = go(plan)
     assert summary.outcomes == {Outcome.OK: 4 + 16} and summary.measured == 20
     order = started(events)
-    assert order.index("swap") >= 1 and order.count("train") == 4
+    assert order.index("swap") >= 1 and order.count("hasty-train") == 4
 
     frame = load(tmp_path / "lessons")
-    trained, swaps = frame[frame.task == "train"], frame[frame.task == "swap"]
+    trained, swaps = frame[frame.task == "hasty-train"], frame[frame.task == "swap"]
     assert trained[["accuracy_test", "nfe_mean", "weights_sha256", "time_iteration_s"]].notna().all(axis=None)
     assert (trained.accuracy_test > 0.7).all(), "something was learnt"
     assert (trained.nfe_mean == trained.steps).all() and (trained.nfe_method == "counted").all()
@@ -156,8 +156,8 @@ def test_a_training_is_done_once_for_two_suites(go, plan_of, tmp_path):
     assert summary.measured == 4 and next(e.kept for e in events if isinstance(e, RunStarted)) == 2 + 4
     first, second = load(tmp_path / "lessons"), load(tmp_path / "other")
     for name in ("weights_sha256", "accuracy_test", "time_iteration_s"):
-        ours = first[first.task == "train"].set_index("cell_id")[name]
-        assert second[second.task == "train"].set_index("cell_id")[name].to_dict() == ours.to_dict()
+        ours = first[first.task == "hasty-train"].set_index("cell_id")[name]
+        assert second[second.task == "hasty-train"].set_index("cell_id")[name].to_dict() == ours.to_dict()
     assert load_series(tmp_path / "other").equals(load_series(tmp_path / "lessons"))
 
 
@@ -167,7 +167,7 @@ def test_force_trains_anew(go, plan_of, registry, tmp_path):
     before = artefact_of(plan, registry, tmp_path / "lessons").folder / "result.json"
     then = before.stat().st_mtime_ns
     summary, events = go(plan, force=True)
-    assert sorted(started(events)) == ["swap"] * 8 + ["train"] * 2 and summary.measured == 10
+    assert sorted(started(events)) == ["hasty-train"] * 2 + ["swap"] * 8 and summary.measured == 10
     assert before.stat().st_mtime_ns > then
     assert load(tmp_path / "lessons").weights_sha256.nunique() == 2
 
@@ -177,7 +177,7 @@ def test_a_failed_training_blocks_what_needs_it_with_its_reason(go, plan_of, tmp
     summary, _ = go(plan)
     assert summary.outcomes == {Outcome.DIVERGED: 2, Outcome.BLOCKED: 8}
     frame = load(tmp_path / "lessons").set_index("cell_id")
-    failed = frame[frame.task == "train"]
+    failed = frame[frame.task == "hasty-train"]
     assert failed.reason.str.fullmatch(r"The loss of iteration 1 is nan\.").all()
     for _, row in frame[frame.task == "swap"].iterrows():
         need = row["needs"] if "needs" in frame else failed.index[0]
@@ -186,7 +186,7 @@ def test_a_failed_training_blocks_what_needs_it_with_its_reason(go, plan_of, tmp
     assert set(load_series(tmp_path / "lessons").cell_id) == set(failed.index), "its series is kept"
 
     again, events = go(plan_of(training(steep=1e30).replace('"lessons"', '"other"')), "other")
-    assert started(events) == ["train", "train"], "what failed is not found again"
+    assert started(events) == ["hasty-train", "hasty-train"], "what failed is not found again"
     assert again.outcomes == summary.outcomes
 
 
@@ -199,7 +199,7 @@ def test_what_was_damaged_is_put_aside_and_made_again(go, plan_of, registry, tmp
     file.write_bytes(file.read_bytes()[:-40])
     new = plan_of(training(steps="[2]").replace("factor = [0.5, 1.0]", "factor = [0.5, 1.0, 2.0]"))
     summary, events = go(new)
-    assert started(events) == ["train", "swap", "swap"]
+    assert started(events) == ["hasty-train", "swap", "swap"]
     (said,) = notices(events)
     assert f"{name}: it has {file.stat().st_size - 40} bytes instead of {file.stat().st_size}" in said
     assert "was put aside. The study is done again." in said and (file.parent / f"broken-{name}").exists()
@@ -217,7 +217,7 @@ def test_artefacts_that_are_gone_are_made_again_only_where_something_needs_them(
     assert started(events) == [] and summary.measured == 0
     new = plan_of(training(steps="[2]").replace("factor = [0.5, 1.0]", "factor = [2.0]"))
     summary, events = go(new)
-    assert started(events) == ["train", "swap", "swap"] and summary.outcomes == {Outcome.OK: 3}
+    assert started(events) == ["hasty-train", "swap", "swap"] and summary.outcomes == {Outcome.OK: 3}
 
 
 def test_another_run_is_waited_for_and_its_training_taken(go, plan_of, registry, tmp_path):
@@ -236,7 +236,7 @@ def test_another_run_is_waited_for_and_its_training_taken(go, plan_of, registry,
     assert f"another run is doing it (process {os.getpid()} on " in said and "Waiting for that." in said
     assert started(events) == ["swap"] * 4 and summary.measured == 4
     done = [event.cell.task.name for event in events if isinstance(event, PartFinished)]
-    assert done[0] == "train" and summary.outcomes == {Outcome.OK: 5}
+    assert done[0] == "hasty-train" and summary.outcomes == {Outcome.OK: 5}
 
 
 def test_a_run_that_gave_up_leaves_its_training_to_the_one_that_waits(go, plan_of, registry, tmp_path):
@@ -244,7 +244,7 @@ def test_a_run_that_gave_up_leaves_its_training_to_the_one_that_waits(go, plan_o
     held = artefact_of(plan, registry, tmp_path / "lessons")
     assert held.claim() is None
     summary, events = go(plan, on_event=lambda event: held.release() if isinstance(event, Notice) else None)
-    assert started(events) == ["train"] and summary.outcomes == {Outcome.OK: 1} and len(notices(events)) == 1
+    assert started(events) == ["hasty-train"] and summary.outcomes == {Outcome.OK: 1} and len(notices(events)) == 1
 
 
 def test_progress_is_told_while_a_training_runs(go, plan_of):

@@ -203,13 +203,19 @@ def interrupted_at(*iterations):
     return tell
 
 
+class Hasty(Train):
+    """Writes a checkpoint after each iteration."""
+
+    checkpoint_every_s = 0.0
+
+
 OPTIMISERS = [{"optimizer": "adam"}, {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.01, "schedule": "cosine"}]
 
 
 @pytest.mark.parametrize("parameters", OPTIMISERS, ids=["adam", "sgd"])
 def test_a_training_goes_on_from_any_iteration_as_if_nothing_had_been(tmp_path, parameters):
     """Weights, optimiser, policy, batches, random numbers, running statistics and series are those of the undisturbed run."""
-    task = Train(iterations=14, batch=16, learning_rate=0.01, checkpoint_every_s=0.0, **parameters)
+    task = Hasty(iterations=14, batch=16, learning_rate=0.01, **parameters)
     whole, _ = study(task, tmp_path / "whole", lesson=noisy(), policy=Halves())
     assert len(set(whole.series["step_size"])) > 2, "the policy does something"
     for at in range(1, 15):
@@ -223,7 +229,7 @@ def test_a_training_goes_on_from_any_iteration_as_if_nothing_had_been(tmp_path, 
 
 
 def test_a_training_that_is_interrupted_in_every_iteration_still_ends_the_same(tmp_path):
-    task = Train(iterations=8, batch=16, checkpoint_every_s=0.0)
+    task = Hasty(iterations=8, batch=16)
     whole, calls = study(task, tmp_path / "whole", lesson=noisy(), policy=Halves())
     for call in range(3, 20, 2):
         lesson, count = noisy(), [0]
@@ -242,7 +248,7 @@ def test_a_training_that_is_interrupted_in_every_iteration_still_ends_the_same(t
 
 
 def test_a_checkpoint_that_was_cut_short_is_put_aside_and_the_one_before_is_taken(tmp_path):
-    task = Train(iterations=12, batch=16, checkpoint_every_s=0.0)
+    task = Hasty(iterations=12, batch=16)
     whole, _ = study(task, tmp_path / "whole", lesson=noisy())
     folder = tmp_path / "cut"
     with pytest.raises(StopError):
@@ -257,7 +263,7 @@ def test_a_checkpoint_that_was_cut_short_is_put_aside_and_the_one_before_is_take
 
 
 def test_with_no_checkpoint_that_can_be_read_a_training_begins_again(tmp_path):
-    task = Train(iterations=6, batch=16, checkpoint_every_s=0.0)
+    task = Hasty(iterations=6, batch=16)
     whole, _ = study(task, tmp_path / "whole")
     folder = tmp_path / "cut"
     with pytest.raises(StopError):
