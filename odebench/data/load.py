@@ -80,7 +80,7 @@ def _resolved(data: str | Mapping[str, Any]) -> tuple[Callable[..., Dataset], di
             )
         if type(value) is not type(offered[key]):
             raise DataError(
-                f"Parameter {key!r} of data {name!r} is {value!r}; it must be a {type(offered[key]).__name__} such as "
+                f"Parameter {key!r} of data {name!r} is {value!r}; it must be of type {type(offered[key]).__name__}, such as "
                 f"{offered[key]!r}."
             )
     return make, parameters
