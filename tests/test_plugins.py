@@ -47,7 +47,8 @@ def test_built_in_methods_come_through_the_hooks():
     assert registry.failures == []
     assert {"rk4", "dopri5", "kvaerno3"} <= set(registry.names("solver"))
     assert {"direct", "anode", "step-checkpoint", "continuous-adjoint"} == set(registry.names("gradient"))
-    assert {"integrate", "gradient", "reversibility"} == set(registry.names("task"))
+    assert {"integrate", "gradient", "reversibility", "train", "swap"} <= set(registry.names("task"))
+    assert {"fixed", "step-adaptation", "tolerance-adaptation"} == set(registry.names("step_policy"))
     assert build_registry(prefixes=(), builtins=False).names("solver") == []
 
 
