@@ -20,10 +20,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from odebench.amounts import parse_duration, parse_size
 from odebench.outcome import Outcome
 from odebench.plan.claim_text import read_claim
 from odebench.plan.expression import ExpressionError
-from odebench.plan.quantity import parse_duration, parse_size
 
 Entry = TypeVar("Entry")
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from odebench.contract import Answer, State
+from odebench.numerics.storage_tracker import StorageTracker
 from odebench.run.answers import grid_bytes
 from odebench.run.bench import Bench
 from odebench.run.opaque import opaque
 from odebench.run.request import Request
-from odebench.run.storage_tracker import StorageTracker
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,9 @@ import sys
 import pytest
 import torch
 
+from odebench.numerics.storage_tracker import StorageTracker
 from odebench.run.memory_part import memory_use, passes
 from odebench.run.memory_profile import profile_memory
-from odebench.run.storage_tracker import StorageTracker
 from tests.benchmarks.memory_crosscheck import compare
 
 KIB = 256  # float32 elements in a KiB

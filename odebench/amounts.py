@@ -1,4 +1,4 @@
-"""Durations and sizes as suites write them: "1h30m", "8GiB"."""
+"""Durations and sizes as people write them: "1h30m", "8GiB"."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odebench.plan.quantity import parse_duration, parse_size
+from odebench.amounts import parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
