@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 
 import torch
@@ -15,22 +15,25 @@ from odebench.nn.coupled_field import CoupledField
 from odebench.nn.evolution import Evolution, Weights
 from odebench.nn.kernel import Kernel
 
+_EXACT = torch.finfo(torch.float64).eps
+
 
 class EvolvingField(nn.Module):
     """f(z, θ(t)), with θ(t) = ∫₀ᵗ K(t - τ) w(τ) dτ and dw/dt = q(w; p): `module`, some of whose parameters evolve.
 
     The weights do not see the activations z, so the coupled system is a vector field like any other: solved by any solver, on any
     grid, and differentiated by any gradient method, in one `odebench.solve` or inside a block. Its trained unknowns are the
-    module's own parameters, those that evolve being w(0), and the coefficients p of the evolution. Each evaluation computes its
-    weights from w(0), with a graph of its own: an exact gradient method needs nothing else to be exact for both.
+    module's own parameters, those that evolve being w(0), and the coefficients p of the evolution. An evaluation computes its weights
+    from w(0), with a graph of its own, so that a gradient method that repeats single steps is exact too; a whole solve computes
+    them once.
 
     *Configuration 1*: z and θ are stepped together. An Euler step of z uses θ at its start. *Configuration 2*: θ evolves over the
     whole span first, and z then takes its steps, often a single one, with the final θ; `freeze` gives that as a plain module.
 
     Weights at t are reached in `weight_steps` steps of equal length over the span, as many as t is away from its start, and one
     shorter one to a time between them. Where the evolution is a flow and K = δ that number does not matter; None takes one step,
-    whose length may be a tensor, so that an accelerator never waits for the time. With a number, an evaluation costs as many steps
-    of the weights as come before it, and the time is read by the host.
+    whose length may be a tensor, so that an accelerator never waits for the time. With a number the time is read by the host, and an
+    evaluation that is repeated alone costs as many steps of the weights as come before it.
 
     Args:
         module: called as `module(t, z)`, or as `module(z)`: a layer, or several.
@@ -101,10 +104,26 @@ class EvolvingField(nn.Module):
         Raises:
             FieldError: t lies before the span, where there are no weights.
         """
+        return self._value(t, z, self.theta)
+
+    def prepared_for_solve(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The field with what can be known of its weights before a solve: in configuration 2 all, else those after each step."""
+        if self.configuration == 2:
+            theta = self.final_theta()
+            return lambda t, z: self.applied(t, z, theta)
+        if self.weight_steps is None:
+            return self
+        known = self.history(self.span[1], _EXACT)
+        return lambda t, z: self._value(
+            t, z, lambda s: self._combined(*self.history(_as_float(s), _precision(s), known))
+        )
+
+    def _value(self, t: Tensor, z: Tensor, theta: Callable[[Tensor], Weights]) -> Tensor:
         if isinstance(t, Tensor) and t.dim() and self.configuration == 1:
-            rows = [self(s, y.unsqueeze(0)) for s, y in zip(t.reshape(-1).unbind(), z.unbind(), strict=True)]
+            pairs = zip(t.reshape(-1).unbind(), z.unbind(), strict=True)
+            rows = [self.applied(s, y.unsqueeze(0), theta(s)) for s, y in pairs]
             return torch.cat(rows) if rows else torch.zeros_like(z)
-        return self.applied(t, z, self.theta(t))
+        return self.applied(t, z, theta(t))
 
     def applied(self, t: Tensor | float, z: Tensor, theta: Weights) -> Tensor:
         """f(z, θ) with any θ."""
@@ -117,23 +136,27 @@ class EvolvingField(nn.Module):
             return self.final_theta()
         if self.weight_steps is None:
             return self.evolution.step(self.initial_weights, t - self.span[0])
-        times, history = self.history(_as_float(t), _precision(t))
-        return history[-1] if self.kernel is None else self.kernel.applied(times, history)
+        return self._combined(*self.history(_as_float(t), _precision(t)))
 
     def final_theta(self) -> Weights:
         """θ at the end of the span."""
         start, end = self.span
         if self.weight_steps is None:
             return self.evolution.step(self.initial_weights, end - start)
-        times, history = self.history(end, torch.finfo(torch.float64).eps)
+        return self._combined(*self.history(end, _EXACT))
+
+    def _combined(self, times: list[float], history: list[Weights]) -> Weights:
         return history[-1] if self.kernel is None else self.kernel.applied(times, history)
 
-    def history(self, t: float, precision: float) -> tuple[list[float], list[Weights]]:
+    def history(
+        self, t: float, precision: float, known: tuple[list[float], list[Weights]] | None = None
+    ) -> tuple[list[float], list[Weights]]:
         """The times from the start of the span to t at which the weights are computed, and w there.
 
         Args:
             t: not before the start of the span.
             precision: relative, of the dtype in which t came; so close to a step's end it is that.
+            known: what an earlier call gave: what it holds is not computed again.
         """
         start, end = self.span
         length = (end - start) / self.weight_steps
@@ -144,8 +167,9 @@ class EvolvingField(nn.Module):
             raise FieldError(
                 f"The weights begin at t = {start!r}, and the field is asked at t = {t!r}. Let `span` begin there."
             )
-        times, history = [start], [self.initial_weights]
-        for n in range(1, whole + 1):
+        begun = ([start], [self.initial_weights]) if known is None else known
+        times, history = (list(part[: whole + 1]) for part in begun)
+        for n in range(len(times), whole + 1):
             times.append(start + n * length)
             history.append(self.evolution.step(history[-1], length))
         if count - whole > slack:

@@ -169,6 +169,34 @@ def test_every_exact_gradient_method_gives_the_gradient_of_the_coupled_system(ev
         assert relative(gradients, reference) < 1e-13
 
 
+@pytest.mark.parametrize("configuration", [1, 2])
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("evolution", ["tanh", "rate"])
+def test_prepared_for_a_solve_it_gives_the_same_bits(evolution, kernel, configuration):
+    field, z = evolving("linear", evolution, kernel, configuration=configuration), start("linear")
+    prepared = field.prepared_for_solve()
+    for t in (0.0, 0.2, 0.3, 0.6, 1.0, 1.3):
+        t = torch.tensor(t, dtype=torch.float64)
+        assert torch.equal(prepared(t, z), field(t, z))
+
+
+def test_a_solve_steps_its_weights_once():
+    """And does not begin anew from w(0) at each of its steps."""
+
+    class Counted(NoEvolution):
+        is_flow, steps = False, 0
+
+        def step(self, weights, dt):
+            self.steps += 1
+            return super().step(weights, dt)
+
+    for configuration in (1, 2):
+        counted = Counted()
+        field = EvolvingField(conv_module(), counted, configuration=configuration, weight_steps=STEPS)
+        solved(field, start("conv"))
+        assert counted.steps == STEPS
+
+
 def test_a_flow_needs_no_steps_of_its_own():
     """Any number of steps of the weights gives the same θ(t), at any time between the ends."""
     one, many = evolving("conv", "linear", weight_steps=None), evolving("conv", "linear", weight_steps=7)
