@@ -22,6 +22,7 @@ def odebench_register_models(register: Callable[[object], None]) -> None:
     from odebench.models.conv1d_net import Conv1dNet
     from odebench.models.conv2d_net import Conv2dNet
     from odebench.models.conv_field import ConvField
+    from odebench.models.coupled_net import CoupledNet
     from odebench.models.gaussian_relu import GaussianRelu
     from odebench.models.harmonic_oscillator import HarmonicOscillator
     from odebench.models.latent_irregular import LatentIrregular
@@ -60,5 +61,6 @@ def odebench_register_models(register: Callable[[object], None]) -> None:
         LinearNet,
         Conv1dNet,
         Conv2dNet,
+        CoupledNet,
     ):
         register(model)

@@ -14,7 +14,7 @@ from tests.models.every import BY_NAME, MODELS, leaves_of
 NAMES = {
     "linear", "harmonic-oscillator", "logistic", "lotka-volterra", "van-der-pol", "lorenz", "brusselator", "robertson",
     "pleiades", "arenstorf", "relu-decay", "gaussian-relu", "mlp-field", "conv-field", "spiral", "cnf", "latent-irregular",
-    "xor-fan", "linear-net", "conv1d-net", "conv2d-net",
+    "xor-fan", "linear-net", "conv1d-net", "conv2d-net", "coupled-net",
 }  # fmt: skip
 ZERO = torch.zeros((), dtype=torch.float64)
 
