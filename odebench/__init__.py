@@ -39,6 +39,7 @@ _WHERE = {
     "odeint": "odebench.drop_in",
     "solve": "odebench.api",
     "step_policy": "odebench.policy_watch",
+    "validate": "odebench.validation",
 }
 
 __all__ = [*sorted(_WHERE), "__version__"]

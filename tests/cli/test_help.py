@@ -55,7 +55,18 @@ def test_every_option_says_what_it_does():
 
 
 def test_commands_stand_in_the_order_of_work():
-    assert list(main.commands) == ["run", "plan", "list", "show", "report", "plot", "claims", "plugins", "doctor"]
+    assert list(main.commands) == [
+        "run",
+        "plan",
+        "list",
+        "show",
+        "report",
+        "plot",
+        "claims",
+        "validate",
+        "plugins",
+        "doctor",
+    ]
 
 
 def test_the_version_is_the_package_s(call):
