@@ -65,9 +65,9 @@ def text_column(name: str, label: str, meaning: str, part: Part, kind: Kind = Ki
     return Column(name=name, kind=kind, meaning=meaning, label=label, dtype="string", part=part)
 
 
-def flag_column(name: str, label: str, meaning: str) -> Column:
+def flag_column(name: str, label: str, meaning: str, part: Part = Part.TIMING) -> Column:
     """A column of yes and no."""
-    return Column(name=name, kind=Kind.FLAG, meaning=meaning, label=label, dtype="boolean", part=Part.TIMING)
+    return Column(name=name, kind=Kind.FLAG, meaning=meaning, label=label, dtype="boolean", part=part)
 
 
 def asked_column(name: str, label: str, meaning: str, dtype: str = "Float64", log: bool = True) -> Column:

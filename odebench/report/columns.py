@@ -169,6 +169,19 @@ DERIVED: tuple[Column, ...] = (
     ),
     count_column("timing_processes", "timing processes", "Processes that the timed samples come from.", Part.TIMING),
     count_column("timing_samples", "timing samples", "Timed samples of all processes.", Part.TIMING),
+    flag_column(
+        "separable",
+        "separable",
+        "Yes where a linear layer could tell the classes apart by the final states; decided by a linear program.",
+        Part.QUALITY,
+    ),
+    score_column(
+        "separability_margin",
+        "margin of the separation",
+        "How far each coordinate of each final state could move without being taken for another class, relative to the "
+        "largest distance of a coordinate from its mean; 0 where no linear layer tells the classes apart.",
+        "higher",
+    ),
     flag_column("timing_indicative", "timing indicative", "Yes where fewer than three processes timed it: no proof."),
     text_column(
         "missing", "what is missing", "Why figures are missing, one sentence a column.", Part.RECORD, Kind.TEXT

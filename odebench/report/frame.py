@@ -163,6 +163,8 @@ def _fitting(name: str, value: Any) -> tuple[bool, Any]:
     dtype = column(name).dtype
     if dtype == "string":
         return True, str(value)
+    if dtype == "boolean":
+        return isinstance(value, bool), value if isinstance(value, bool) else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return False, None
     if dtype == "Int64":

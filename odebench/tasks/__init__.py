@@ -8,7 +8,11 @@ from odebench.hookspecs import hookimpl
 from odebench.tasks.crossings import CountCrossings
 from odebench.tasks.gradient import Gradient
 from odebench.tasks.integrate import Integrate
+from odebench.tasks.kkt import Kkt
+from odebench.tasks.reduction import Reduction
 from odebench.tasks.reversibility import Reversibility
+from odebench.tasks.separability import Separability
+from odebench.tasks.spectral import Spectral
 from odebench.tasks.swap import Swap
 from odebench.tasks.train import Train
 
@@ -19,6 +23,10 @@ def odebench_register_tasks(register: Callable[[object], None]) -> None:
     register(Integrate)
     register(Gradient)
     register(Reversibility)
+    register(Separability)
     register(Train)
     register(Swap)
     register(CountCrossings)
+    register(Kkt)
+    register(Reduction)
+    register(Spectral)

@@ -212,3 +212,11 @@ def test_the_tables_are_rebuilt_and_hold_every_column(tmp_path):
         "records.parquet",
         "run.json",
     ]
+
+
+def test_yes_or_no_of_a_task_is_a_boolean_column_and_nothing_else_fits_it():
+    from odebench.report.frame import _fitting
+
+    assert _fitting("separable", True) == (True, True)
+    assert _fitting("separable", False) == (True, False)
+    assert _fitting("separable", 1.0) == (False, None)
