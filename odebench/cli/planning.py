@@ -124,13 +124,16 @@ def states_of(prepared: Prepared) -> tuple[list[CellState], Estimate]:
     """Every cell with what is missing of it on this machine, in the order of the plan, and how long the rest will take."""
     from odebench.plan.estimate import estimate, part_times
     from odebench.records import Record, ResultFolder, describe_machine, missing_parts
+    from odebench.run.artefacts import Artefacts
     from odebench.run.devices import accelerator_names
     from odebench.run.identity import identities_of
     from odebench.run.schedule import parts_at_once
+    from odebench.run.studies import is_study
 
     folder, machine = ResultFolder(prepared.folder), describe_machine(accelerator_names())
     rounds = prepared.plan.suite.budget.processes
     identities = identities_of((planned.cell for planned in prepared.plan.cells), prepared.registry)
+    artefacts = Artefacts(prepared.folder, machine.id)
     states = []
     for planned in prepared.plan.cells:
         missing: dict[str, int] = {}
@@ -139,6 +142,10 @@ def states_of(prepared: Prepared) -> tuple[list[CellState], Estimate]:
             fresh = isinstance(stored, Record) and stored.freshness == identities[planned.cell.id].freshness
             for part in missing_parts(stored if fresh else None, rounds, planned.parts):
                 missing[part.name] = missing.get(part.name, 0) + 1
+            if missing and is_study(planned.cell, prepared.registry):
+                freshness = identities[planned.cell.id].freshness
+                # What the run of another suite did is taken from there.
+                missing = {} if artefacts.of(planned.cell.id, freshness).finished() else missing
         states.append(CellState(planned=planned, missing=missing))
     measured = part_times(folder.iter_records())
     wanted = {state.planned.cell.id: state.missing for state in states}

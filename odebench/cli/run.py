@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 #: More kinds of failure than this are in the report only.
 _SHOWN_FAILURES = 8
 _LONGEST_REASON = 140
+#: `odebench.data.official.FOLDER_VARIABLE`, which torch stands before.
+_DATA_VARIABLE = "ODEBENCH_DATA"
 
 
 @click.command("run")
@@ -32,6 +35,12 @@ _LONGEST_REASON = 140
 @options.plugin_option
 @options.allow_option
 @options.strict_plugins_option
+@click.option(
+    "--data-dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Where downloaded data lie; $ODEBENCH_DATA unless given.",
+)
 @click.option("--force", is_flag=True, help="Measure again what is measured already; old records are kept aside.")
 @click.option("--strict", is_flag=True, help="Exit with 1 where a cell does not end ok.")
 @click.option("--no-report", is_flag=True, help="Write the tables, but neither page nor figures.")
@@ -46,6 +55,7 @@ def command(
     local_files: tuple[Path, ...],
     allow_local_plugins: bool,
     strict_plugins: bool,
+    data_dir: Path | None,
     force: bool,
     strict: bool,
     no_report: bool,
@@ -74,6 +84,8 @@ def command(
         strict_plugins=strict_plugins,
     )
     warn_of_failures(prepared.registry)
+    if data_dir is not None:
+        os.environ[_DATA_VARIABLE] = str(data_dir.resolve())  # Where the children look, wherever they are.
     try:
         with ProgressBar() as bar:
             summary = run_plan(prepared.plan, prepared.folder, registry=prepared.registry, force=force, on_event=bar)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import torch
@@ -73,7 +74,12 @@ class Looks(Study):
         field(torch.zeros(()), setting.problem.y0)
         own = [name for name in dir(field) if not name.startswith("__")]
         return Findings(
-            values={"sees": " ".join(own), "counted": workplace.evaluations() - before, "kind": type(field).__name__}
+            values={
+                "sees": " ".join(own),
+                "counted": workplace.evaluations() - before,
+                "kind": type(field).__name__,
+                "data_dir": os.environ.get("ODEBENCH_DATA"),
+            }
         )
 
 
