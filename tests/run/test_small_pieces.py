@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,12 +18,14 @@ from odebench.errors import DivergedError, FieldError, IncompatibleError, Measur
 from odebench.outcome import Outcome
 from odebench.plan.cell import Cell, Choice
 from odebench.plan.estimate import GUESSED_S, START_S
-from odebench.run import devices, global_state
+from odebench.plan.plan import PlannedCell
+from odebench.run import devices, global_state, work
 from odebench.run.failures import failure_of
 from odebench.run.output import Output
 from odebench.run.processes import descendants
 from odebench.run.request import Request
 from odebench.run.schedule import Meter, timing_order
+from odebench.run.work import Queue, Work, has_room
 
 CHANGES = {
     "torch's grad mode": (lambda: torch.set_grad_enabled(False), lambda: torch.set_grad_enabled(True)),
@@ -204,3 +207,46 @@ def test_devices_that_are_not_there_are_refused_in_words(monkeypatch):
     assert devices.device_reason("tpu") == "The device 'tpu' is not known; known are cpu, cuda and mps."
     monkeypatch.setattr(devices, "accelerator_names", lambda: ())
     assert devices.device_reason("cuda") == "This machine has no CUDA device that torch can use."
+
+
+def test_the_meter_weighs_parts_by_their_size_and_believes_what_they_tell():
+    """Trainings with 2 and with 256 steps are of one kind: the small ones, done first, say how long the large ones take."""
+    meter = Meter({"quality": 0, "train": 4}, 2, sizes={"train": 2 * 10.0 + 2 * 100.0}, guesses={"train": 60.0})
+    assert meter.progress().remaining_s == pytest.approx(4 * (60.0 + START_S) / 2)
+    meter.finish("train", 5.0, size=10.0)
+    assert meter.progress().remaining_s == pytest.approx((210.0 * 0.5 + 3 * START_S) / 2)
+    meter.follow(7, "train", elapsed_s=20.0, remaining_s=30.0, size=100.0)
+    rate = (5.0 + 20.0 + 30.0) / (10.0 + 100.0)
+    assert meter.progress().remaining_s == pytest.approx((30.0 + rate * 110.0 + 2 * START_S) / 2)
+    meter.finish("train", 55.0, size=10.0)
+    meter.drop("train", size=100.0)
+    assert meter.progress().remaining_s == pytest.approx(30.0), "never less than the longest that runs"
+    meter.finish("train", 50.0, size=100.0)
+    meter.forget(7)
+    assert meter.progress().remaining_s == 0.0 and meter.progress().done == 4
+
+
+def work_of(cell_of, study: bool, **cell) -> Work:
+    planned = PlannedCell(cell=replace(cell_of(), **cell), experiments=("x",))
+    return Work(planned=planned, identity=None, record=None, missing=[], artefact=object() if study else None)
+
+
+def test_studies_fill_the_cores_and_other_parts_run_two_at_a_time(cell_of, monkeypatch):
+    monkeypatch.setattr(work, "usable_cores", lambda: 4)
+    one, two = work_of(cell_of, True, threads=1), work_of(cell_of, True, threads=2)
+    gpu, plain = work_of(cell_of, True, device="cuda:0"), work_of(cell_of, False)
+    assert has_room(one, [one] * 3) and not has_room(one, [one] * 4)
+    assert has_room(two, [two]) and not has_room(two, [two, one])
+    assert has_room(work_of(cell_of, True, threads=64), []), "one alone always runs"
+    assert has_room(plain, [plain]) and not has_room(plain, [plain, plain])
+    assert has_room(plain, [one] * 3) and not has_room(plain, [one] * 4)
+    assert has_room(gpu, [one]) and not has_room(gpu, [gpu]) and has_room(one, [gpu])
+
+
+def test_a_queue_passes_over_what_must_wait_and_forgets_what_is_settled(cell_of):
+    first, second, third = (work_of(cell_of, False, seed=seed) for seed in range(3))
+    queue = Queue([first, second, third])
+    answers = {first: False, second: None, third: True}
+    assert queue.next([], answers.__getitem__) is third and len(queue) == 1
+    assert queue.next([], answers.__getitem__) is None and len(queue) == 1
+    assert queue.next([], lambda work: True) is first and len(queue) == 0
