@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from odebench.contract import Findings, GridRequest, Progress, Setting, StepSize, Study, Unknown, Workplace
+from odebench.contract import Findings, GridRequest, Progress, Setting, Solver, StepSize, Study, Unknown, Workplace
 from odebench.contract.learning import Learning
 from odebench.errors import IncompatibleError
 from odebench.numerics.crossings import Crossings, count_crossings
@@ -27,9 +27,11 @@ NO_CLASS = -1
 class CountCrossings(Study):
     """Solve from test inputs with the weights of a training, and count where trajectories of different classes cross.
 
-    Twice: on this cell's grid, and on a fine one. Trajectories of an autonomous flow never cross, so what crosses on the cell's
-    grid and not on the fine one was made by the step. A trajectory is the polyline through its states; where two of the flow lie
-    closer than a chord bends, their chords can cross though they do not, so the fine count need not be 0, and falls with the step.
+    Twice: with this cell's solver on its grid, and with a solver of higher order on a fine one, which shows the flow. Trajectories of
+    an autonomous flow never cross, so what crosses on the cell's grid and not on the fine one was made by the step. A trajectory is
+    the polyline through its states; where two of the flow lie closer than a chord bends, their chords can cross though they do not,
+    so the fine count need not be 0, and falls with the step. A step that is too long can hide how fast the flow carries states away:
+    on the fine grid a trajectory is followed until it leaves the region, twice as wide, that those of the cell's grid cover.
 
     Source: K. Ott, P. Katiyar, P. Hennig, M. Tiemann, "ResNet after all? Neural ODEs and their numerical solution", ICLR 2021,
     arXiv:2007.15386, section 3 and figure 2.
@@ -38,17 +40,20 @@ class CountCrossings(Study):
     name = "crossings"
     needs_training = True
 
-    def __init__(self, *, trajectories: int = 200, fine_steps: int = 1024) -> None:
+    def __init__(
+        self, *, trajectories: int = 100, fine_steps: int = 1024, fine_solver: str | dict[str, Any] = "rk4"
+    ) -> None:
         """Choose how much is solved.
 
         Args:
             trajectories: how many test inputs to start from, spread evenly over the test set.
             fine_steps: steps of the fine grid.
+            fine_solver: takes them.
         """
         for name, value, least in (("trajectories", trajectories, 2), ("fine_steps", fine_steps, 1)):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise IncompatibleError(f"`{name}` is {value!r}; it must be a whole number of at least {least}.")
-        self.trajectories, self.fine_steps = trajectories, fine_steps
+        self.trajectories, self.fine_steps, self.fine_solver = trajectories, fine_steps, fine_solver
 
     def run(self, setting: Setting, workplace: Workplace) -> Findings:
         """Load the weights, solve on both grids, and count."""
@@ -61,12 +66,15 @@ class CountCrossings(Study):
         before, made = workplace.evaluations(), []
         values: dict[str, Any] = {}
         with _at_rest(learning):
-            for done, grid in enumerate((own_grid, StepSize(steps=self.fine_steps))):
+            fine_solver = workplace.build_solver(self.fine_solver)
+            solves = ((setting.solver, own_grid), (fine_solver, StepSize(steps=self.fine_steps)))
+            for done, (solver, grid) in enumerate(solves):
                 workplace.tell(Progress(done=done, total=2))
-                times, states = _polylines(setting, learning, rows, grid)
+                times, states = _polylines(solver, setting, learning, rows, grid)
                 if not done:
                     values["nfe_forward"] = mean(workplace.evaluations() - before, 2)
-                made.append((times, states, count_crossings(states, labels)))
+                counted = states if not made else _until_gone(states, made[0][1])
+                made.append((times, states, count_crossings(counted, labels)))
         own, fine = made[0][2], made[1][2]
         values |= {
             "steps_accepted": len(made[0][0]) - 1,
@@ -110,9 +118,11 @@ def _at_rest(learning: Learning) -> Iterator[None]:
         learning.field.train(training)
 
 
-def _polylines(setting: Setting, learning: Learning, inputs: Tensor, grid: GridRequest) -> tuple[Tensor, Tensor]:
+def _polylines(
+    solver: Solver, setting: Setting, learning: Learning, inputs: Tensor, grid: GridRequest
+) -> tuple[Tensor, Tensor]:
     """Times of all steps, and the states there, `(times, batch, 2)`: a solve that tells its steps, and the same again on them."""
-    solver, field = setting.solver, setting.field
+    field = setting.field
     steps = solver.solve(field, inputs, learning.ts, grid).grid
     if steps is None or steps.per_sample:
         which = "does not tell its steps" if steps is None else "takes steps of their own for each sample"
@@ -122,6 +132,16 @@ def _polylines(setting: Setting, learning: Learning, inputs: Tensor, grid: GridR
     times = torch.cat((steps.t, steps.t.new_tensor([steps.end])))
     states = solver.solve(field, inputs, tuple(times.tolist()), steps).ys
     return times, states.reshape(len(times), len(inputs), 2).double().cpu()
+
+
+def _until_gone(states: Tensor, own: Tensor) -> Tensor:
+    """Fine trajectories, nan after the first corner outside the rectangle, twice as wide, around those of the cell's own grid."""
+    seen = own[torch.isfinite(own).all(-1)]
+    low, high = (seen.amin(0), seen.amax(0)) if len(seen) else (states[0].amin(0), states[0].amax(0))
+    outside = ((states - (low + high) / 2).abs() > high - low).any(-1)
+    gone = outside.long().cummax(0).values.bool().roll(1, 0)
+    gone[0] = False
+    return torch.where(gone[..., None], torch.nan, states)
 
 
 def _series(made: list[tuple[Tensor, Tensor, Crossings]], labels: Tensor) -> dict[str, np.ndarray]:

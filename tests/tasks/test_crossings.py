@@ -145,6 +145,31 @@ def test_fine_trajectories_are_thinned_in_the_series_and_keep_their_ends(trained
     assert len({len(values) for values in found.series.values()}) == 1
 
 
+def test_fine_trajectories_are_followed_as_far_as_the_region_of_the_others(trained, tmp_path):
+    """One midpoint step of y' = 4 y ends at 13 y and the flow at 54.6 y, with crossings of zigzags added where only the latter gets."""
+
+    class Parting(nn.Module):
+        """Heights grow; beyond 20 a side wind makes the classes cross."""
+
+        def __init__(self):
+            super().__init__()
+            self.rate = nn.Parameter(torch.tensor(4.0))
+
+        def forward(self, t, y):
+            wind = torch.where(y[:, 1] > 20.0, -400.0 * y[:, 0], torch.zeros_like(y[:, 0]))
+            return torch.stack((wind, self.rate * y[:, 1]), dim=1)
+
+    # Steps of 1/64 with a wind of 400 overshoot from side to side: both cross again and again.
+    points = torch.tensor([[-1.0, 1.0], [1.0, 1.01]])
+    examples = Examples(inputs=points, targets=torch.tensor([0, 1]))
+    given = replace(learning(field=Parting()), train=examples, test=examples)
+    folder = trained(given, StepSize(steps=1), "midpoint")
+    near = counted(folder, given, tmp_path, StepSize(steps=1), "midpoint", fine_steps=64, fine_solver="euler")
+    assert near.values["crossings_fine"] == 0
+    far = counted(folder, given, tmp_path, StepSize(steps=64), "midpoint", fine_steps=64, fine_solver="euler")
+    assert far.values["crossings_fine"] > 0
+
+
 def test_inputs_are_spread_over_the_test_set(trained, tmp_path):
     given = lesson(heights=tuple(np.linspace(-1, 1, 9).tolist()), labels=(0,) * 4 + (1,) * 5)
     found = counted(trained(given), given, tmp_path, trajectories=3, fine_steps=2)
