@@ -19,6 +19,10 @@ from odebench.numerics.uniform import uniform_grid
 
 # A method of adaptive steps is made finer by a tenth of the tolerance for each doubling.
 _TENTH_A_DOUBLING = math.log2(10.0)
+# Below so many units in the last place an error estimate is rounding, and a solve at a relative tolerance like that goes astray.
+_LEAST_RTOL = 4.0
+# What takes more attempts than this gives nothing that is worth waiting for.
+_MOST_STEPS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,7 +36,8 @@ class Call:
         solver: the model's own.
         request: how the model divides time: a `Grid` of steps, or a `Tolerance`.
         said: what the model calls its method, where that is not our name of it.
-        original: does exactly what the model asked for, with a field that stands for its own; None where `solver` is all.
+        original: does what the model asked somebody else's library for, with a field that stands for its own; None where `solver`
+            does just that.
     """
 
     field: Field
@@ -92,9 +97,24 @@ class Scheme:
             return self.solver or call.solver, self.tolerance
         if isinstance(call.request, Grid):
             return self.solver or call.solver, finer_grid(call.request, call.ts, self.finer)
-        share = self.finer**-_TENTH_A_DOUBLING
-        tolerance = replace(call.request, rtol=call.request.rtol * share, atol=call.request.atol * share)
+        if self.is_own:
+            return call.solver, call.request
+        asked, share = call.request, self.finer**-_TENTH_A_DOUBLING
+        least = _LEAST_RTOL * torch.finfo(_dtype_of(call.y0)).eps
+        tolerance = replace(
+            asked,
+            rtol=max(asked.rtol * share, least) if asked.rtol else 0.0,
+            atol=asked.atol * share,
+            max_steps=min(asked.max_steps, _MOST_STEPS),
+        )
         return self.solver or _tightened(call.solver, share), tolerance
+
+    def refines(self, call: Call) -> bool:
+        """Whether it does something that another solver or a looser tolerance does not do already: a dtype has its limits."""
+        if self.finer == 1 or isinstance(call.request, Grid):
+            return True
+        coarser = replace(self, finer=1).means(call)[1]
+        return self.means(call)[1].rtol < coarser.rtol or (coarser.rtol == 0.0 and coarser.atol > 0.0)
 
     def solve(self, call: Call) -> Solved:
         """Solve a call in this way.
@@ -102,13 +122,13 @@ class Scheme:
         Raises:
             DivergedError: it cannot go on.
         """
+        if not (self.is_own and call.original is not None):
+            solver, request = self.means(call)
+            solution = solver.solve(call.field, call.y0, call.ts, request)
+            return Solved(ys=solution.ys, evaluations=solution.stats.evaluations_forward)
         count, field, done = _counted(call.field)
         try:
-            if self.is_own and call.original is not None:
-                ys = call.original(field)
-            else:
-                solver, request = self.means(call)
-                ys = solver.solve(field, call.y0, call.ts, request).ys
+            ys = call.original(field)
         finally:
             done()
         return Solved(ys=ys, evaluations=count[0])
@@ -138,6 +158,10 @@ def finer_grid(grid: Grid, ts: Sequence[float], times: int) -> Grid:
         points += sorted(part, key=lambda t: direction * t)
     starts = torch.tensor(points, dtype=torch.float64)
     return Grid(t=starts[:-1], dt=starts[1:] - starts[:-1], end=points[-1])
+
+
+def _dtype_of(state: State) -> torch.dtype:
+    return (state[0] if isinstance(state, tuple) else state).dtype
 
 
 def _tightened(solver: Solver, share: float) -> Solver:

@@ -45,7 +45,8 @@ def schemes_for(calls: Sequence[Call], against: Sequence[Named | Solver] | None,
         _higher_orders(max(call.solver.order for call in calls), fixed) if against is None else _built(against, fixed)
     )
     own = [Scheme(finer=times) for times in finer]
-    return own + [Scheme(solver=solver, finer=times) for solver in others for times in (1, *finer)]
+    schemes = own + [Scheme(solver=solver, finer=times) for solver in others for times in (1, *finer)]
+    return [scheme for scheme in schemes if all(scheme.refines(call) for call in calls)]
 
 
 def reference_solvers() -> tuple[Solver, Solver]:

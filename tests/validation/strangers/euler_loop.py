@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from tests.validation.strangers.points import spheres
+from tests.validation.strangers.training import fit
 
 
 class EulerNet(nn.Module):
@@ -25,26 +26,13 @@ class EulerNet(nn.Module):
         return self.readout(x)
 
 
-def trained(steps, seed, iterations=700):
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = EulerNet(steps)
-        for module in model.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
-                nn.init.zeros_(module.bias)
-        inputs, targets = spheres(2000, seed)
-        optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, iterations)
-        for _ in range(iterations):
-            rows = torch.randint(len(inputs), (128,))
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(model(inputs[rows]), targets[rows]).backward()
-            optimizer.step()
-            schedule.step()
-    return model
-
-
 def two_steps():
     """A model trained with two steps, and points that it has not seen."""
-    return trained(2, seed=0), spheres(1000, seed=1000)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return fit(EulerNet(2), spheres(2000, 0), 400, 3e-3, scale="linear"), spheres(1000, seed=1000)
+
+
+def untrained():
+    """The same before it learns."""
+    return EulerNet(2), spheres(100, seed=1000)

@@ -1,10 +1,13 @@
 """A neural ODE on torchdiffeq, as people write it: nothing of odebench in it."""
 
+import functools
+
 import torch
 from torch import nn
 from torchdiffeq import odeint
 
-from tests.validation.strangers.points import moons
+from tests.validation.strangers.points import moons, spheres
+from tests.validation.strangers.training import fit
 
 
 class Dynamics(nn.Module):
@@ -33,20 +36,37 @@ class ODENet(nn.Module):
         return self.head(y[-1])
 
 
-def trained(model, seed, iterations=250):
-    torch.manual_seed(seed)
-    inputs, targets = moons(1000, seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=2e-2)
-    for _ in range(iterations):
-        rows = torch.randint(len(inputs), (128,))
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(inputs[rows]), targets[rows]).backward()
-        optimizer.step()
-    return model
-
-
-def flow():
-    """A model trained with four steps of what torchdiffeq calls rk4."""
+@functools.cache
+def net():
+    """Trained with four steps of what torchdiffeq calls rk4."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return trained(ODENet("rk4", options={"step_size": 0.25}), seed=0), moons(2000, seed=1000)
+        return fit(ODENet("rk4", options={"step_size": 0.25}), moons(1000, 0), 250, 2e-2)
+
+
+def many_points():
+    return net(), moons(2000, seed=1000)
+
+
+def few_points():
+    return net(), moons(60, seed=1000)
+
+
+class RingNet(nn.Module):
+    """Rings by two of Euler's steps, without a lift: the state is the point itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2))
+        self.head = nn.Linear(2, 2)
+
+    def forward(self, x):
+        y = odeint(lambda t, y: self.net(y), x, torch.tensor([0.0, 0.5, 1.0]), method="euler")
+        return self.head(y[-1])
+
+
+def coarse():
+    """Trained with one of Euler's steps from each time to the next: two in all."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return fit(RingNet(), spheres(2000, 0), 400, 3e-3, scale="linear"), spheres(1000, seed=1000)
