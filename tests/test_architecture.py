@@ -177,6 +177,7 @@ ORDINARY_WORDS = {
     "gradient": "the kind of plugin, and the key of a suite",
     "linear": "the scale of an axis",
     "train": "the part of the data that is learnt from",
+    "validate": "the function of the library, and the command",
     "fixed": "the part of the memory that does not grow, and the default where nothing adapts the step",
 }
 
