@@ -60,6 +60,8 @@ def set_ticks(
     minor: list[float] = []
     if chosen:
         axis.set_major_locator(FixedLocator(chosen))
+    elif not log and column.kind in (Kind.SHARE, Kind.CHANGE):
+        axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
     elif not log:
         axis.set_major_locator(MaxNLocator(nbins=6, integer=column.dtype == "Int64" and column.kind is Kind.COUNT))
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,10 +16,12 @@ from odebench.errors import RecordError
 from odebench.records.atomic import write_atomic
 from odebench.report.chart import Chart, Extents, Skipped
 from odebench.report.draw import draw, save
-from odebench.report.figures import FAMILIES
+from odebench.report.figures import FAMILIES, TRAINING_FAMILIES
+from odebench.report.figures.selection import studies
 from odebench.report.frame import write
 from odebench.report.page import Picture, page
 from odebench.report.palette import Palette
+from odebench.report.series import load_series
 from odebench.report.sources import Source, sources_of
 from odebench.report.tables import tables_of
 
@@ -106,8 +108,7 @@ def _draw_all(sources: Sequence[Source], target: Path) -> tuple[list[Picture], l
     }
     pictures: list[Picture] = []
     skipped: list[Skipped] = []
-    for family in FAMILIES:
-        made = [(source, item) for source in sources for item in family(source.frame)]
+    for made in _charts(sources):
         skipped += [item for _, item in made if isinstance(item, Skipped)]
         charts = [(source, item) for source, item in made if isinstance(item, Chart)]
         for key in dict.fromkeys(chart.key for _, chart in charts):
@@ -119,6 +120,23 @@ def _draw_all(sources: Sequence[Source], target: Path) -> tuple[list[Picture], l
                 figure = draw(named, palettes, extents)
                 pictures.append(_picture(figure, chart, source, target))
     return pictures, skipped
+
+
+def _charts(sources: Sequence[Source]) -> Iterator[list[tuple[Source, Chart | Skipped]]]:
+    """What each family makes of each source: of its trainings and what needs them, or of its other solves."""
+    learnt = [studies(source.frame) for source in sources]
+    parts = [(source, source.frame[~found]) for source, found in zip(sources, learnt, strict=True) if not found.all()]
+    for family in FAMILIES if parts else ():
+        yield [(source, item) for source, frame in parts for item in family(frame)]
+    long = [(source, _series_of(source)) for source, found in zip(sources, learnt, strict=True) if found.any()]
+    for family in TRAINING_FAMILIES if long else ():
+        yield [(source, item) for source, series in long for item in family(source.frame, series)]
+
+
+def _series_of(source: Source) -> pd.DataFrame:
+    """The long columns of a source's own machine."""
+    series = load_series(source.folder)
+    return series[series["machine_id"] == source.machine_id]
 
 
 def _draw_extra(

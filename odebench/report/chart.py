@@ -43,6 +43,7 @@ class Series:
         colour, marker: instead of the palette's, or "".
         faint: drawn small and pale, behind the others: single runs behind their mean.
         marked: whether its points have marks; long lines go without.
+        size: of its marks, in points; 0 for the usual one.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Series:
     marker: str = ""
     faint: bool = False
     marked: bool = True
+    size: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,14 @@ class Axis:
         label: words instead of the column's own, or "".
         falling: whether larger values stand to the left, as for tolerances.
         scale: "linear", "log2" with powers of two as ticks, or "" for what suits the values.
+        limits: ends of the axis, in units of the column; None for the values' own. Lines are cut there, marks are not.
     """
 
     column: str
     label: str = ""
     falling: bool = False
     scale: str = ""
+    limits: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -101,8 +101,12 @@ class Chosen:
     def _absence(self, node: Node, absent: np.ndarray) -> str:
         rows, what = self._frame[absent], node.of(self._text)
         told = next((text for text in rows["missing"].dropna() if what in text), "")
+        task = rows.iloc[0].get("task")
+        # Rows of another task, which a condition meant to leave out, are what is met most.
+        of_task = f" of task {task!r}" if isinstance(task, str) else ""
         return (
             f"{absent.sum()} of {self.mask.sum()} selected rows have no {what}, such as cell {rows.iloc[0]['cell_id']}"
+            + of_task
             + (f" ({told})." if told else ".")
         )
 

@@ -59,11 +59,11 @@ def draw(chart: Chart, palettes: Mapping[str, Looks], extents: Extents | None = 
             _draw_panel(axes, panel, palettes[panel.palette or chart.palette], extents, width / across)
         for axes in list(grid.flat)[len(chart.panels) :]:
             axes.set_visible(False)
-        _label_once(grid, chart.panels)
+        _label_once(grid, chart)
         lay_out(figure, grid, head, legend + foot)
         if chart.equal:
             for axes in grid.flat:
-                axes.set_aspect("equal", adjustable="datalim")
+                axes.set_aspect("equal", adjustable="box")
         figure.text(0.012, 1 - 0.08 / height, "\n".join(title), weight="bold", size=10.5, va="top")
         if looks:
             figure.legend(
@@ -97,12 +97,21 @@ def save(figure: Figure, target: Path) -> Path:
     return target
 
 
-def _label_once(grid: np.ndarray, panels: tuple[Panel, ...]) -> None:
-    """Leave the y label to the first panel of each row where all panels show the same."""
-    if len({(panel.y, panel.rows) for panel in panels}) == 1:
+def _label_once(grid: np.ndarray, chart: Chart) -> None:
+    """Leave the y label to the first panel of each row where all panels show the same, and the ticks where they are the same.
+
+    Panels below each other that share their x axis have its label below the last one only.
+    """
+    panels = chart.panels
+    if chart.across == 1 and len({panel.x for panel in panels}) == 1:
+        for axes in grid[:-1].flat:
+            axes.set_xlabel("")
+            axes.tick_params(axis="x", labelbottom=False)
+    if len({(panel.y.column, panel.y.label, panel.rows) for panel in panels}) == 1:
+        same = len({panel.y for panel in panels}) == 1
         for axes in grid[:, 1:].flat:
             axes.set_ylabel("")
-            axes.tick_params(axis="y", labelleft=False)
+            axes.tick_params(axis="y", labelleft=not same)
 
 
 def _across(chart: Chart) -> int:
@@ -118,6 +127,10 @@ def _panel_height(chart: Chart, across: int, width: float) -> float:
     if rows:
         series = max(len(panel.series) for panel in chart.panels)
         return 0.9 + rows * max(0.34, 0.12 * series + 0.16)
+    if chart.equal:
+        return width - 0.3
+    if chart.across == 1 and len(chart.panels) > 1:
+        return 2.2
     own = max(_legend_shape([s.label for s in panel.series if panel.legend], width)[0] for panel in chart.panels)
     return {1: 3.8, 2: 3.3}.get(across, 2.9) + _LEGEND_LINE * own
 
@@ -196,6 +209,8 @@ def _scale_axis(axes: Axes, which: str, axis: Axis, extents: Extents, places: tu
             low = 0.0
         room = (high - low) * 0.06 or max(abs(high), 1.0) * 0.5
         low, high = (low - room if low != 0 else -room / 3), high + room
+    if axis.limits is not None:
+        low, high = (end / factor for end in axis.limits)
     set_limits(*((high, low) if axis.falling else (low, high)))
     if log and axis.scale == "log2":
         set_powers_of_two(one, low, high)

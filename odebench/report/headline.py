@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from odebench.report.equal_error import equal_error
-from odebench.report.figures.selection import drawn
+from odebench.report.figures.selection import drawn, studies
 from odebench.report.gradient_summary import summarise
 from odebench.report.labels import joined, with_labels
+from odebench.report.learners import critical_steps, size_words, swaps
 from odebench.report.quantity import ratio, shown
 from odebench.report.tables.methods import memory_range
 
@@ -40,7 +41,8 @@ class Answer:
 def headline(frame: pd.DataFrame) -> list[Answer]:
     """Short answers from a loaded frame: the best solver of each model at equal error, then every gradient method.
 
-    The last one tells of timings that were disturbed, if there are any: costs hold undisturbed ones only.
+    One tells of timings that were disturbed, if there are any: costs hold undisturbed ones only. The last ones tell up to which
+    step trained models are flows.
     Rows of several machines in one frame are answered machine by machine.
     """
     machines = frame["machine_id"].nunique()
@@ -48,7 +50,10 @@ def headline(frame: pd.DataFrame) -> list[Answer]:
     for machine, rows in frame.groupby("machine_id", dropna=False, sort=True):
         labelled = rows if "model_label" in rows.columns else with_labels(rows)
         where = f"machine {str(machine)[:8]}: " if machines > 1 else ""
-        answers += _solvers(labelled, where) + _gradients(labelled, where) + _times(labelled, where)
+        solves = labelled[~studies(labelled)]
+        if len(solves):
+            answers += _solvers(solves, where) + _gradients(solves, where) + _times(solves, where)
+        answers += _critical_steps(labelled, where)
     return answers
 
 
@@ -125,3 +130,36 @@ def _times(frame: pd.DataFrame, where: str) -> list[Answer]:
             tone="bad",
         )
     ]
+
+
+def _critical_steps(frame: pd.DataFrame, where: str) -> list[Answer]:
+    """Up to which training step the models are flows, where trained ones were tested with other solvers."""
+    answers = []
+    for (model, who, tolerance), critical in critical_steps(swaps(frame)).items():
+        if not critical.findings:
+            continue
+        bound = f"{100 * critical.threshold:g} points"
+        at = {one.step: one for one in critical.findings}
+        words = [
+            f"{size_words(step, tolerance)}: {shown('accuracy_change', at[step].worst).lstrip('+')}"
+            for step in (critical.step, critical.above)
+            if step is not None
+        ]
+        trust = [
+            f"{min(one.seeds for one in at.values())} or more seeds"
+            if len(at) > 1
+            else f"{critical.findings[0].seeds} seeds"
+        ]
+        if critical.exceptions:
+            smaller = ", ".join(size_words(step, tolerance) for step in critical.exceptions)
+            trust.append(f"but no flow at {smaller}, which is finer")
+        answers.append(
+            Answer(
+                question=f"{where}coarsest {'tolerance' if tolerance else 'step'} at which {model}, trained with {who}, is a flow",
+                answer="none of those tried" if critical.step is None else size_words(critical.step, tolerance),
+                cost=f"worst change of the accuracy, at most {bound} allowed: {'; '.join(words)}",
+                trust="; ".join(trust),
+                tone="bad" if critical.step is None else "good",
+            )
+        )
+    return answers

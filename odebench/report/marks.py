@@ -107,6 +107,8 @@ def _draw_marks(axes: Axes, points: pd.DataFrame) -> None:
         return
     # Faint ones first, so that they lie behind.
     points = points.sort_values("faint", ascending=False, kind="stable")
+    # seaborn asks for the colours of categories that nothing has.
+    points = points.assign(**{name: points[name].cat.remove_unused_categories() for name in ("ink", "mark")})
     seaborn.scatterplot(
         points, x="x", y="y", hue="ink", palette={ink: ink for ink in points["ink"]}, style="mark",
         markers={m: m for m in points["mark"]},
@@ -150,7 +152,8 @@ def _sizes(series: tuple[Series, ...]) -> list[float]:
     if len(set().union(*places)) == sum(len(one) for one in places) or len(bold) < len(series):
         # Behind faint ones the bold ones must stand out, all of them alike.
         sizes = iter([_SIZE + 0.6 * (len(bold) < len(series))] * len(bold))
-    return [_FAINT_SIZE if one.faint else float(next(sizes)) for one in series]
+    found = [_FAINT_SIZE if one.faint else float(next(sizes)) for one in series]
+    return [one.size or size for one, size in zip(series, found, strict=True)]
 
 
 def _lines(points: pd.DataFrame, series: tuple[Series, ...], x: Scale, y: Scale) -> pd.DataFrame:

@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
+from odebench.errors import SuiteError
 from odebench.report.chart import Skipped
+from odebench.report.claims import judge_source
 from odebench.report.columns import COLUMNS
 from odebench.report.headline import headline
 from odebench.report.provenance import facts, title_of
@@ -73,22 +76,11 @@ def page(
         lstrip_blocks=True,
     )
     families = dict.fromkeys([*(one.family for one in pictures), *(one.family for one in skipped)])
+    told = [_told(source) for source in sources]
     return environment.get_template("index.html.j2").render(
         title=title_of(sources),
-        sources=[
-            {
-                "label": source.label,
-                "facts": facts(source),
-                "suite": source.run.text if source.run else "",
-                "answers": headline(source.frame),
-                "remarks": remarks(source.frame),
-                "outdated": source.outdated,
-                "faults": source.faults,
-                "counts": source.frame["outcome"].value_counts().to_dict(),
-                "cells": len(source.frame),
-            }
-            for source in sources
-        ],
+        sources=told,
+        claims=any(source["claims"] or source["claims_fault"] for source in told),
         families=[
             {
                 "name": family,
@@ -105,3 +97,27 @@ def page(
         style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
         script=Markup((_TEMPLATES / "page.js").read_text(encoding="utf-8")),
     )
+
+
+def _told(source: Source) -> dict[str, Any]:
+    """What the page says about a source besides its figures and tables."""
+    return {
+        "label": source.label,
+        "facts": facts(source),
+        "suite": source.run.text if source.run else "",
+        **_claims(source),
+        "answers": headline(source.frame),
+        "remarks": remarks(source.frame),
+        "outdated": source.outdated,
+        "faults": source.faults,
+        "counts": source.frame["outcome"].value_counts().to_dict(),
+        "cells": len(source.frame),
+    }
+
+
+def _claims(source: Source) -> dict[str, Any]:
+    """The judged claims of a source; that they cannot be read costs the report only them."""
+    try:
+        return {"claims": judge_source(source), "claims_fault": ""}
+    except SuiteError as error:
+        return {"claims": [], "claims_fault": str(error)}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import seaborn
+from matplotlib.colors import to_hex
 
 # seaborn's palette that is told apart with any colour vision, without its yellow and its pale pink, which are unreadable on
 # white, and its brown, too close to the orange. The marker repeats what the colour says.
@@ -14,6 +15,16 @@ _BLUE, _ORANGE, _GREEN, _RED, _PURPLE, _, _, _GREY, _, _SKY = seaborn.color_pale
 COLOURS = (_BLUE, _RED, _GREEN, _PURPLE, _ORANGE, _SKY, _GREY)
 # The two lengths have no common factor, so 7 x 11 methods get pairs of their own.
 MARKERS = ("o", "s", "^", "D", "P", "X", "v", "p", "h", "<", ">")
+
+
+# The brightest part of the scale is unreadable on white.
+_BRIGHTEST = 0.86
+
+
+def ordered(count: int) -> list[str]:
+    """Colours for things that have an order, the darkest first; told apart with any colour vision, and in grey."""
+    scale = seaborn.color_palette("viridis", as_cmap=True)
+    return [to_hex(scale(_BRIGHTEST * place / max(count - 1, 1))) for place in range(count)]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from odebench.report.figures.selection import OK, UNSUPPORTED, drawn
+from odebench.report.figures.selection import OK, UNSUPPORTED, drawn, studies
 from odebench.report.statistics import PROCESSES_FOR_PROOF, noise_floor
 
 # Timings that spread wider than this between their 95 % ends are worth a word.
@@ -25,7 +25,10 @@ class Remark:
 
 def remarks(frame: pd.DataFrame) -> list[Remark]:
     """What a reader of these rows should know before believing them."""
-    return [*_outcomes(frame), *_counters(frame), *_references(frame), *_memory(frame), *_times(frame)]
+    found = [*_outcomes(frame), *_counters(frame)]
+    solves = frame[~studies(frame)]
+    # Trainings, and what needs them, are not timed and have no reference.
+    return found if solves.empty else [*found, *_references(solves), *_memory(solves), *_times(solves)]
 
 
 def _outcomes(frame: pd.DataFrame) -> Iterator[Remark]:

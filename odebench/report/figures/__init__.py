@@ -7,9 +7,20 @@ from collections.abc import Callable
 import pandas as pd
 
 from odebench.report.chart import Chart, Skipped
-from odebench.report.figures import gradient_error, memory, overview, roundtrip, times, work_precision
+from odebench.report.figures import (
+    dots,
+    gradient_error,
+    memory,
+    overview,
+    phase,
+    refinement,
+    roundtrip,
+    sawtooth,
+    times,
+    work_precision,
+)
 
-# In the order of the page.
+# In the order of the page. These are of solves that were measured, and not asked of trainings.
 FAMILIES: tuple[Callable[[pd.DataFrame], list[Chart | Skipped]], ...] = (
     overview.overview,
     work_precision.against_evaluations,
@@ -19,4 +30,12 @@ FAMILIES: tuple[Callable[[pd.DataFrame], list[Chart | Skipped]], ...] = (
     memory.against_steps,
     times.forward_and_backward,
     roundtrip.roundtrip,
+)
+
+# Of trainings, and of what became of the trained models; they may look at the long columns of the cells too.
+TRAINING_FAMILIES: tuple[Callable[[pd.DataFrame, pd.DataFrame], list[Chart | Skipped]], ...] = (
+    lambda frame, _: dots.training_step_and_test_solver(frame),
+    lambda frame, _: refinement.against_test_steps(frame),
+    sawtooth.sawtooth,
+    phase.trajectories,
 )

@@ -8,6 +8,7 @@ import pandas as pd
 
 from odebench.outcome import Outcome
 from odebench.report.chart import Guide, Point, Series
+from odebench.report.columns import TRAINED
 from odebench.report.labels import joined
 from odebench.report.statistics import Line, eps
 
@@ -35,6 +36,15 @@ def drawn(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
     for name in columns:
         kept &= frame[name].notna()
     return frame[kept]
+
+
+def studies(frame: pd.DataFrame) -> pd.Series:
+    """Which rows are trainings, or need one: they have figures and tables of their own."""
+    found = pd.Series(False, index=frame.index)
+    for name in ("policy", f"{TRAINED}cell_id"):
+        if name in frame.columns:
+            found |= frame[name].notna().astype(bool)
+    return found
 
 
 def one_way(frame: pd.DataFrame) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from odebench.report.figures.selection import studies
 from odebench.report.sources import Source
 from odebench.report.tables.cells import every_cell, failures, figures_in
 from odebench.report.tables.methods import gradient_methods, memory_laws, orders
@@ -11,16 +12,30 @@ from odebench.report.tables.solvers import best_at_equal_error, every_solver_at_
 from odebench.report.tables.table import Heading as Heading
 from odebench.report.tables.table import Table as Table
 from odebench.report.tables.table import Value as Value
+from odebench.report.tables.trainings import by_test_solver, every_swap, every_training, solvers_tested
 
-_MAKERS = (best_at_equal_error, gradient_methods, every_solver_at_equal_error, orders, memory_laws, failures)
+_OF_SOLVES = (best_at_equal_error, gradient_methods, every_solver_at_equal_error, orders, memory_laws)
 
 
 def tables_of(sources: Sequence[Source]) -> dict[str, Table]:
-    """All tables of a report by key; with several sources each row names its own."""
-    made = [_side_by_side(sources, [make(source.frame) for source in sources]) for make in _MAKERS]
-    figures = figures_in([source.frame for source in sources])
-    made.append(_side_by_side(sources, [every_cell(source.frame, figures) for source in sources]))
-    return {table.key: table for table in made}
+    """All tables of a report by key, in the order of the page; with several sources each row names its own.
+
+    Tables of trainings are there where a source has any, those of other solves where not all cells are trainings or need one.
+    """
+    frames = [source.frame for source in sources]
+    learnt = [studies(frame) for frame in frames]
+    made: list[list[Table]] = []
+    if any(found.any() for found in learnt):
+        solvers = solvers_tested(frames)
+        made += [[by_test_solver(frame, solvers) for frame in frames]]
+        made += [[make(frame) for frame in frames] for make in (every_training, every_swap)]
+    if not all(found.all() for found in learnt):
+        solves = [frame[~found] for frame, found in zip(frames, learnt, strict=True)]
+        made += [[make(frame) for frame in solves] for make in _OF_SOLVES]
+    figures = figures_in(frames)
+    made += [[failures(frame) for frame in frames], [every_cell(frame, figures) for frame in frames]]
+    joined = [_side_by_side(sources, tables) for tables in made]
+    return {table.key: table for table in joined}
 
 
 def _side_by_side(sources: Sequence[Source], tables: Sequence[Table]) -> Table:
