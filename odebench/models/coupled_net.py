@@ -13,19 +13,19 @@ from odebench.models.network import Network, check_width, kaiming, kaiming_linea
 from odebench.models.seeded import ModelError, check_choice
 from odebench.nn import Evolution, EvolvingField, Kernel, NoEvolution, RateEvolution, ReactionDiffusionAdvection
 
-EVOLUTIONS = ("none", "reaction-diffusion-advection", "bistable")
+EVOLUTIONS = ("none", "reaction-diffusion-advection", "saturating")
 COEFFICIENTS = ("diffusion", "advection", "reaction")
 
 
-class Bistable(nn.Module):
-    """q(w) = ρ (w - w³), which leads weights to -1, 0 or 1."""
+class Saturating(nn.Module):
+    """q(w) = ρ tanh(w): growth or decay of a bounded rate, so that no weight explodes whatever ρ becomes."""
 
     def __init__(self, reaction: float) -> None:
         super().__init__()
         self.reaction = nn.Parameter(torch.tensor(reaction, dtype=torch.float64))
 
     def forward(self, w: Tensor) -> Tensor:
-        return self.reaction * (w - w**3)
+        return self.reaction * torch.tanh(w)
 
 
 class CoupledNet(Network):
@@ -39,15 +39,15 @@ class CoupledNet(Network):
         data, batch, span, outputs: as `Network`.
         width: units or channels between the layers.
         evolution: "none", "reaction-diffusion-advection" (over a kernel's places, or over the rows and columns of a matrix), or
-            "bistable", q = ρ (w - w³), as an example of a rate that a user writes, integrated by `weight_solver`.
+            "saturating", q = ρ tanh(w), as an example of a rate that a user writes, integrated by `weight_solver`.
         diffusion, advection, reaction: initial coefficients, the same for both layers.
         train: which of the coefficients are trained, joined by commas; "none" for none of them.
         per_layer: each layer has coefficients of its own.
         nonlinearity: σ of "reaction-diffusion-advection": "none" or "tanh".
         memory: rate r of the kernel K(s) = r exp(-r s), renormalised over [0, t]; 0 is K = δ.
         configuration: 1, or 2, in which weights evolve over the whole span before z takes its steps.
-        weight_steps: steps of the weights over the span.
-        weight_solver: name of the solver of "bistable".
+        weight_steps: steps of the weights over the span; 0 for as few as possible, where their number does not matter.
+        weight_solver: name of the solver of "saturating".
 
     Source: T. Zhang et al., "ANODEV2: a coupled neural ODE framework", NeurIPS 2019, arXiv:1906.04596. What that leaves open is a
     parameter here.
@@ -110,15 +110,15 @@ class CoupledNet(Network):
             self._evolution(),
             kernel=Kernel(self._memory) if self.memory else None,
             configuration=self.configuration,
-            weight_steps=self.weight_steps,
+            weight_steps=self.weight_steps or None,
             span=(0.0, float(self.span)),
         )
 
     def _evolution(self) -> Evolution:
         if self.evolution == "none":
             return NoEvolution()
-        if self.evolution == "bistable":
-            rate = Bistable(self.reaction)
+        if self.evolution == "saturating":
+            rate = Saturating(self.reaction)
             rate.reaction.requires_grad_("reaction" in self.train)
             return RateEvolution(rate, solver=self.weight_solver)
         return ReactionDiffusionAdvection(

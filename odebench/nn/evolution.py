@@ -19,11 +19,13 @@ class Evolution(nn.Module, ABC):
     Attributes:
         is_flow: whether a step of a + b equals one of a followed by one of b, to rounding, for all a and b: weights at any time
             are then one step away from the first, and its length may be a tensor.
+        follows_rate: whether steps tend to dw/dt = `rate` as they get shorter.
 
     Source: T. Zhang et al., "ANODEV2: a coupled neural ODE framework", NeurIPS 2019, arXiv:1906.04596.
     """
 
     is_flow: bool = False
+    follows_rate: bool = True
 
     def attach(self, weights: Mapping[str, Tensor]) -> None:
         """Called once, before anything else, with the weights that will evolve: the moment to make coefficients for each.

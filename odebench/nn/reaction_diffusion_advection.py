@@ -23,10 +23,10 @@ class ReactionDiffusionAdvection(Evolution):
     there is one. Without σ it is a flow: steps of any lengths with the same sum give the same weights. With σ each step applies
     it once, so the number of steps matters, and the step is no discretisation of `rate`, which is the right-hand side as written.
 
-    Diffusion stays at least 0, without which the equation has no solution: d = max(s, 0) with s trained. A smooth map that
-    touches 0 has slope 0 there (a square), and one that has none never touches it (softplus): with the one a start at exactly 0
-    would never move, with the other there is no such start. Below 0 the gradient of the boundary passes where it leads back up,
-    so that s, once pushed below, is not lost.
+    Diffusion stays at least 0, without which the equation has no solution: d = |s| with s trained, and a slope of 1 at s = 0. A
+    smooth map that touches 0 has slope 0 there (a square), so a start at exactly 0 would never move; one that never touches it
+    (softplus) has no such start; and a maximum with 0 loses its gradient below. Where a loss wants less than no diffusion, s goes to
+    and fro about 0 by one step of the optimiser.
 
     With all coefficients 0, which is the default, it starts as an ordinary neural ODE.
 
@@ -83,9 +83,15 @@ class ReactionDiffusionAdvection(Evolution):
         return self.nonlinearity is None
 
     @property
+    def follows_rate(self) -> bool:
+        """Whether there is no σ."""
+        return self.nonlinearity is None
+
+    @property
     def diffusion(self) -> Tensor:
         """d, at least 0, `(layers,)`."""
-        return _AtLeastZero.apply(self.raw_diffusion)
+        s = self.raw_diffusion
+        return torch.where(s >= 0, s, -s)  # abs() has slope 0 at 0
 
     def attach(self, weights: Mapping[str, Tensor]) -> None:
         """Make the coefficients, in the dtype (float32 at least) and on the device of the weights."""
@@ -135,22 +141,3 @@ class ReactionDiffusionAdvection(Evolution):
             raise IncompatibleError(f"The operator was made for {self._layers} weights and is given {layers}.")
         rows = (self.diffusion.unbind(), self.advection.unbind(), self.reaction.unbind())
         return list(zip(*(row if self.per_layer else row * layers for row in rows), strict=True))
-
-
-class _AtLeastZero(torch.autograd.Function):
-    """max(s, 0) with the gradient of a descent that may not leave s ≥ 0."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(s: Tensor) -> Tensor:
-        return s.clamp(min=0.0)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[0])
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (s,) = ctx.saved_tensors
-        return torch.where((s >= 0) | (gradient < 0), gradient, 0.0)
