@@ -46,8 +46,9 @@ def _kind(name: str, words: str, **rest: object) -> _Kind:
     archive, folder = f"{words}-binary.tar.gz", rest["folder"]
     publication = Publication(
         name=name,
-        urls=(_PAGE + archive,),
-        put="it into that folder, unpacked or not",
+        files=archive,
+        url=_PAGE,
+        put="it into the folder, unpacked or not",
         folders=(".", name, words, str(folder), f"{name}/{folder}"),
     )
     return _Kind(publication=publication, archive=archive, **rest)

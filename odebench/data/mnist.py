@@ -24,8 +24,9 @@ _FILES: dict[Part, tuple[str, str]] = {
 def _publication(name: str, torchvision: str, url: str) -> Publication:
     return Publication(
         name=name,
-        urls=tuple(f"{url}{file}.gz" for files in _FILES.values() for file in files),
-        put=f"them into {name} below that folder, unpacked or not",
+        files=", ".join(f"{file}.gz" for files in _FILES.values() for file in files),
+        url=url,
+        put=f"them into {name} in the folder, unpacked or not",
         folders=(name, f"{torchvision}/raw"),
     )
 

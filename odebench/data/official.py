@@ -20,20 +20,22 @@ class Publication:
 
     Attributes:
         name: as `load` knows the data.
-        urls: where its files are.
+        files: what to download, for a reader.
+        url: where that is.
         put: where they belong, for a reader.
         folders: folders below the user's that are looked into, "." for itself.
     """
 
     name: str
-    urls: tuple[str, ...]
+    files: str
+    url: str
     put: str
     folders: tuple[str, ...]
 
     @property
     def advice(self) -> str:
         """What to download, and where to put it."""
-        return f"Download {' and '.join(self.urls)}, and put {self.put}."
+        return f"Download {self.files} from {self.url} and put {self.put}."
 
     def places(self, data_dir: Path | str | None) -> tuple[Path, ...]:
         """The folders to look into.
@@ -47,8 +49,8 @@ class Publication:
         chosen = data_dir if data_dir is not None else os.environ.get(FOLDER_VARIABLE)
         if not chosen:
             raise DataError(
-                f"{self.name}: it is read from files of yours, and no folder was given. Set {FOLDER_VARIABLE} to one, or pass "
-                f"`data_dir`. {self.advice}"
+                f"{self.name}: no folder with its files was given: set {FOLDER_VARIABLE}, or pass `data_dir` (`odebench run "
+                f"--data-dir`). {self.advice}"
             )
         root = Path(chosen).expanduser()
         if not root.is_dir():

@@ -173,9 +173,9 @@ def test_a_folder_is_found_by_the_environment(folder, monkeypatch):
 
 def test_without_a_folder_it_says_how_to_give_one_and_what_to_download(monkeypatch):
     monkeypatch.delenv("ODEBENCH_DATA", raising=False)
-    with pytest.raises(DataError, match="Set ODEBENCH_DATA") as raised:
+    with pytest.raises(DataError, match="set ODEBENCH_DATA") as raised:
         _ = data.load("cifar10", 0).train
-    assert "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz" in str(raised.value)
+    assert "Download cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/ and put it" in str(raised.value)
 
 
 def test_a_folder_that_is_not_there_and_an_empty_one_are_told_apart(tmp_path):
