@@ -9,6 +9,7 @@ from torch import Tensor
 
 from odebench.contract import Field, GradientMethod, GridRequest, Solution, Solver, State
 from odebench.gradients.recorded_call import Call, differentiated_once, record
+from odebench.gradients.revolve import Revolve
 from odebench.numerics.reach import refuse_undeclared
 
 
@@ -20,6 +21,13 @@ class Anode(GradientMethod):
     O(L) + O(N) instead of O(L N), for one more forward solve. Random masks, autocast and batch statistics are as in the
     forward pass, and statistics are not updated again.
 
+    With `slots` or `memory` the backward pass goes through the block with that many states at once, as `revolve` does, and
+    records one step at a time: O(L) + O(slots), for t(N, slots) more steps (there), instead of N.
+
+    Args:
+        slots: how many states of the block the backward pass keeps at once, its input included; None records the whole block.
+        memory: instead of it, a budget in bytes for a block, such as "64MiB", as `revolve` takes it.
+
     Source: A. Gholami, K. Keutzer, G. Biros, "ANODE: unconditionally accurate memory-efficient gradients for neural ODEs",
     IJCAI 2019, arXiv:1902.10298, section 4.
     """
@@ -29,8 +37,15 @@ class Anode(GradientMethod):
     memory = "O(N s)"
     source = "A. Gholami, K. Keutzer, G. Biros, IJCAI 2019, arXiv:1902.10298"
 
+    def __init__(self, *, slots: int | None = None, memory: str | int | None = None) -> None:
+        self._inside = None if slots is None and memory is None else _Inside(slots=slots, memory=memory)
+        if self._inside is not None:
+            self.memory = self._inside.memory
+
     def supports(self, solver: Solver) -> str | None:
-        """Every solver through which autograd can pass."""
+        """Every solver through which autograd can pass; with slots, every one that is a step."""
+        if self._inside is not None:
+            return self._inside.supports(solver)
         if not solver.differentiable:
             return f"Solver {solver.name!r} is opaque to autograd."
         return None
@@ -45,7 +60,16 @@ class Anode(GradientMethod):
         inputs: tuple[Tensor, ...] = (),
     ) -> Solution:
         """As `GradientMethod.solve` says."""
+        if self._inside is not None:
+            return self._inside.solve(solver, field, y0, ts, grid, inputs)
         return record(_Anode, self, solver, field, y0, ts, grid, inputs)
+
+
+class _Inside(Revolve):
+    """Binomial checkpointing in the backward pass alone: the forward pass keeps the initial state."""
+
+    name = "anode"
+    keeps_on_the_way = False
 
 
 class _Anode(torch.autograd.Function):

@@ -177,6 +177,12 @@ def march_rows_on_grid(
     return March(ys, grid, 0)
 
 
+def row_times(grid: Grid, n: int, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Start and length of step n in each row, shaped to broadcast against the state."""
+    rows = _Rows(y)
+    return rows.wide(grid.t[n]), rows.wide(grid.dt[n])
+
+
 def place_row_outputs(ts: Sequence[float], grid: Grid) -> dict[int, list[tuple[int, Tensor, Tensor]]]:
     """For each step: the outputs that some rows meet in it, with each row's share of the step and which rows they are."""
     direction = 1.0 if ts[-1] > ts[0] else -1.0

@@ -55,18 +55,19 @@ class Recomputation:
         return Mark(tuple(random), tuple(buffer.data.clone() for buffer in self._buffers))
 
     @contextmanager
-    def replay(self, mark: Mark | None) -> Iterator[None]:
-        """Record a graph in the circumstances of `mark`.
+    def replay(self, mark: Mark | None, *, taped: bool = True) -> Iterator[None]:
+        """Compute in the circumstances of `mark`.
 
         Args:
             mark: a moment of the forward pass; None where the whole pass drew nothing and changed nothing, so that repeating
                 it draws and changes nothing either.
+            taped: whether a graph is recorded.
         """
         now = None if mark is None else self.mark()
         try:
             if mark is not None:
                 self.restore(mark)
-            with self._autocast_as_before(), torch.enable_grad():
+            with self._autocast_as_before(taped), torch.set_grad_enabled(taped):
                 yield
         finally:
             if now is not None:
@@ -80,11 +81,11 @@ class Recomputation:
         for buffer, value in zip(self._buffers, mark.buffers, strict=True):
             buffer.data.copy_(value)
 
-    def _autocast_as_before(self) -> ExitStack:
+    def _autocast_as_before(self, taped: bool) -> ExitStack:
+        # A parameter that is converted without a graph must not be handed on to where there is one.
+        cached = self._autocast_cache and taped
         stack = ExitStack()
         for kind, (enabled, dtype) in self._autocast.items():
             if enabled or torch.is_autocast_enabled(kind):
-                stack.enter_context(
-                    torch.autocast(kind, enabled=enabled, dtype=dtype, cache_enabled=self._autocast_cache)
-                )
+                stack.enter_context(torch.autocast(kind, enabled=enabled, dtype=dtype, cache_enabled=cached))
         return stack

@@ -7,7 +7,8 @@ from torch import nn
 
 import odebench
 
-EXACT = ("anode", "step-checkpoint")
+SCHEDULED = ("revolve", "sqrt-checkpoint")
+EXACT = ("anode", "step-checkpoint", *SCHEDULED)
 ALL = ("direct", *EXACT, "continuous-adjoint")
 
 

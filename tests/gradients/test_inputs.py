@@ -10,7 +10,7 @@ from torch import nn
 
 import odebench
 from odebench.errors import IncompatibleError
-from tests.gradients.fields import ALL, Network, loss_of, off, start
+from tests.gradients.fields import ALL, SCHEDULED, Network, loss_of, off, start
 
 RECOMPUTING = tuple(method for method in ALL if method != "direct")
 
@@ -171,7 +171,8 @@ def test_backward_twice_over_a_kept_graph(method):
     backward = solution.stats.evaluations_backward
     again = torch.autograd.grad(loss_of(solution.ys), wanted, retain_graph=True)
     assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
-    assert solution.stats.evaluations_backward == 2 * backward
+    again_too = 39 * 4 if method in SCHEDULED else 0  # the way forward: states are overwritten on the way back
+    assert solution.stats.evaluations_backward == 2 * backward + again_too
     half = torch.autograd.grad(0.5 * loss_of(solution.ys), wanted)
     for a, b in zip(once, half, strict=True):
         torch.testing.assert_close(a, 2 * b, rtol=1e-12, atol=1e-13)
@@ -186,7 +187,7 @@ def test_a_state_that_was_overwritten_since_is_noticed(method):
     y0 = leaf * 1.0
     ys = solved(method, Network(), y0).ys
     y0.mul_(2.0)
-    if method in ("direct", "anode", "step-checkpoint"):
+    if method != "continuous-adjoint":
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
             ys.sum().backward()
     else:
