@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import traceback
 from dataclasses import replace
 from pathlib import Path
@@ -118,17 +120,18 @@ def command(
     if train is not None and not train_steps:
         raise click.UsageError("--train needs --train-steps, the numbers of steps to train with, such as 2,4,8,16.")
     try:
-        found = _validated(
-            factory, checkpoint, data, train, train_steps, train_seeds, as_json=as_json,
-            metric=metric, against=against, finer=finer, **options,
-        )  # fmt: skip
+        with contextlib.redirect_stdout(sys.stderr):  # what the model says must not stand in what a program reads
+            found = _validated(
+                factory, checkpoint, data, train, train_steps, train_seeds, as_json=as_json,
+                metric=metric, against=against, finer=finer, **options,
+            )  # fmt: skip
+        if page is not None:
+            found.write_page(page)
     except OdebenchError:
         raise
     except (Exception, SystemExit):  # noqa: BLE001 - the model's own code may raise anything, which must not read as a verdict
         traceback.print_exc()
         ctx.exit(USAGE)
-    if page is not None:
-        found.write_page(page)
     if as_json:
         write_json(found.to_json())
     else:

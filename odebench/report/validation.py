@@ -57,7 +57,7 @@ def page(told: dict[str, Any]) -> str:
     figure = figure_of(told)
     width, height = figure.get_size_inches() * _PIXELS_AN_INCH
     return environment.get_template("validation.html.j2").render(
-        told=told,
+        told={**told, "sentence": told["sentence"].replace(" %", "\u00a0%").replace(" points", "\u00a0points")},
         tone=_TONES[told["verdict"]],
         rows=[_row(one, told) for one in (told["own"], *told["tried"])],
         threshold=difference(told["threshold"], told["percent"]),

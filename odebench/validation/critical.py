@@ -14,6 +14,7 @@ from odebench.contract import Solver
 from odebench.errors import IncompatibleError
 from odebench.validation.check import validate
 from odebench.validation.options import Tell
+from odebench.validation.verdict import Said
 
 Train = Callable[[int, int], Any]
 """Called as `train(steps, seed)`; returns a trained model, or a pair of it and the data to validate it on."""
@@ -47,7 +48,8 @@ class CriticalStep:
         step_size: the step itself, in the model's unit of time.
         threshold: the largest mean worst change that counts as none.
         means: for each number of steps the mean worst change over seeds.
-        trainings: one for each number of steps and seed; none is left out, whatever it scores.
+        trainings: one for each number of steps and seed, the largest step first; none is left out, whatever it scores.
+        percent: whether the metric is a share that is read as a percentage.
     """
 
     steps: int | None
@@ -55,19 +57,21 @@ class CriticalStep:
     threshold: float
     means: dict[int, float]
     trainings: tuple[Training, ...]
+    percent: bool = False
 
     @property
     def sentence(self) -> str:
         """What was found, for a reader."""
         seeds = len({training.seed for training in self.trainings})
         over = f"over {seeds} seeds" if seeds > 1 else "of one seed"
+        said = Said(self.percent).difference
         if self.steps is None:
-            return f"No step that was tried is fine enough: the mean worst change {over} is above {self.threshold:g} for all of them."
+            return f"No step that was tried is fine enough: the mean worst change {over} is above {said(self.threshold)} for all of them."
         finer = [steps for steps, mean in self.means.items() if steps > self.steps and mean > self.threshold]
         but = f" Finer steps do worse again, though: {', '.join(map(str, finer))}." if finer else ""
         return (
             f"The critical step is that of {self.steps} steps: the largest whose mean worst change {over} is at most "
-            f"{self.threshold:g} ({self.means[self.steps]:.3g}).{but}"
+            f"{said(self.threshold)}: it is {said(self.means[self.steps])}.{but}"
         )
 
 
@@ -107,7 +111,7 @@ def critical_step(
         if not isinstance(number, int) or number < 1:
             raise IncompatibleError(f"steps holds {number!r}; numbers of steps are whole and at least 1.")
     tell = tell or (lambda words: None)
-    trainings, lengths = [], {}
+    trainings, lengths, percent = [], {}, False
     for number in sorted(set(steps), reverse=True):
         for seed in seeds:
             tell(f"training with {number} steps, seed {seed}")
@@ -117,7 +121,7 @@ def critical_step(
             )
             how = {} if solver is None else {"solver": solver, "steps": number}
             found = validate(model, own_data, threshold=threshold, **how, **options)
-            lengths[number] = found.own.step_size
+            lengths[number], percent = found.own.step_size, found.percent
             trainings.append(
                 Training(
                     steps=number,
@@ -135,5 +139,6 @@ def critical_step(
         step_size=None if least is None else lengths[least],
         threshold=threshold,
         means=means,
-        trainings=tuple(trainings),
+        trainings=tuple(sorted(trainings, key=lambda training: training.steps)),
+        percent=percent,
     )

@@ -66,7 +66,8 @@ def sentence_of(
         else f"no number of samples that spread like these {samples:,} would do, because the change is as large as the threshold"
     )
     return (
-        f"Undecided: under {across.label}, {_errors(own, across)}, {metric} changes by {by.change(across.change)} ({level:.0%} "
+        f"Undecided: under {across.label}, {_errors(own, across)}, {metric} "
+        f"{f'changes by {by.change(across.change)}' if across.change else 'does not change'} ({level:.0%} "
         f"interval {by.interval(across)}), which lies neither inside nor outside {inside}; {do}."
     )
 

@@ -100,6 +100,14 @@ def test_a_crash_of_the_model_is_no_verdict(call, tmp_path, what):
     assert "net.py" in done.output and "Traceback" in done.output
 
 
+def test_what_a_model_prints_does_not_stand_in_the_json(call, tmp_path):
+    text = "from tests.validation.turning import few\n\n\ndef make():\n    print('epoch 1')\n    return few()\n"
+    (tmp_path / "loud.py").write_text(text, encoding="utf-8")
+    done = call("validate", f"{tmp_path / 'loud.py'}:make", *EULER, "--json")
+    assert json.loads(done.stdout)["verdict"] == "undecided"
+    assert "epoch 1" in done.stderr
+
+
 def test_the_help_says_that_code_is_run(call):
     said = " ".join(call("validate", "--help").output.split())
     assert "imports its module and so runs its code" in said
