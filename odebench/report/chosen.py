@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -34,12 +34,11 @@ class Chosen:
         self.mask = np.zeros(len(frame), dtype=bool)
         self.used = np.zeros(len(frame), dtype=bool)
 
-    def joined(self, others: Sequence[Chosen]) -> Chosen:
-        """This with the rows that any of the others selects, and uses."""
+    def join(self, others: Iterable[Chosen]) -> None:
+        """Add the rows that any of the others selects, and uses."""
         for other in others:
             self.mask |= other.mask
             self.used |= other.used
-        return self
 
     def reduced(self, call: Call) -> float | bool:
         """The figure of a call over the rows.

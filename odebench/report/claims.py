@@ -176,18 +176,18 @@ class _Court:
     def _aggregate(self, call: Call) -> float | bool | None:
         text, value, groups = call.of(self.claim.text), None, None
         chosen = self._chosen(call)
+        inner = [node for argument in call.arguments for node in outer_aggregates(argument)]
+        parts = {node.start: self._chosen(call, node) for node in inner}
         try:
-            inner = [node for argument in call.arguments for node in outer_aggregates(argument)]
             if inner:
-                parts = {node.start: self._chosen(call, node) for node in inner}
                 columns = {node.start: parts[node.start].by_group(node) for node in inner}
-                chosen = chosen.joined(list(parts.values()))
                 groups = Groups(columns, self.claim.text)
                 value = groups.reduced(call)
             else:
                 value = chosen.reduced(call)
         except (Undecided, ExpressionError) as cause:
             self._give_up(f"{text}: {cause}")
+        chosen.join(parts.values())
         self.evidence.append(
             Evidence(
                 text=text,

@@ -145,11 +145,9 @@ def _critical_steps(frame: pd.DataFrame, where: str) -> list[Answer]:
             for step in (critical.step, critical.above)
             if step is not None
         ]
-        trust = [
-            f"{min(one.seeds for one in at.values())} or more seeds"
-            if len(at) > 1
-            else f"{critical.findings[0].seeds} seeds"
-        ]
+        counts = sorted({one.seeds for one in critical.findings})
+        seeds = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+        trust = [f"{seeds} seed{'' if counts == [1] else 's'} a step"]
         if critical.exceptions:
             smaller = ", ".join(size_words(step, tolerance) for step in critical.exceptions)
             trust.append(f"but no flow at {smaller}, which is finer")

@@ -177,5 +177,6 @@ def _lacking(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
 
 def seeds_of(values: Sequence[float]) -> tuple[float, float | None, int]:
     """Mean over seeds, their standard deviation (n - 1; None with one seed), and how many there are."""
-    array = np.asarray(values, dtype=float)
+    # In one order, so that the same values in two columns have the same mean to the last digit.
+    array = np.sort(np.asarray(values, dtype=float))
     return float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else None, len(array)

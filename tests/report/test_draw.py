@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.markers import MarkerStyle
 from PIL import Image
 
-from odebench.report.axes import is_logarithmic, number, power, unit_of
+from odebench.report.axes import fraction, is_logarithmic, number, power, unit_of
 from odebench.report.chart import Axis, Chart, Guide, Panel, Point, Series
 from odebench.report.columns import DOCUMENTED, Kind, column
 from odebench.report.draw import draw, save
@@ -288,3 +288,84 @@ def test_labels_of_axes_are_no_longer_than_the_axes(name):
 def test_many_long_names_do_not_cover_anything_either():
     names = tuple(f"library-{place}/a-rather-long-method (order={place})" for place in range(24))
     assert not overlaps(figure_of(chart(names=names), names))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.5, "1/2"), (1 / 1024, "1/1,024"), (1.0, "1"), (4096.0, "4,096"), (0.3, "0.3"), (1 / 3, "1/3"), (0.0, "0")],
+)
+def test_fractions_are_one_over_a_whole_number_or_plain(value, words):
+    assert fraction(value) == words
+
+
+def test_an_axis_of_powers_of_two_has_at_most_ten_ticks_and_1_among_them():
+    axes = axes_of(_with_axes(chart(xs=(2**-9, 2**4), x="step_size"), x={"scale": "log2"}))
+    axes.figure.canvas.draw()
+    assert axes.get_xscale() == "log"
+    ticks = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert ticks == ["1/256", "1/64", "1/16", "1/4", "1", "4", "16"]
+
+
+def test_a_linear_axis_stays_linear_however_wide_its_values():
+    assert axes_of(_with_axes(chart(xs=(1, 10_000)), x={"scale": "linear"})).get_xscale() == "linear"
+
+
+def test_an_axis_may_end_where_it_is_told():
+    one = _with_axes(
+        chart(xs=(-5, 5), ys=(0, 900), x="x", y="y"),
+        x={"scale": "linear", "limits": (-1.0, 1.0)},
+        y={"scale": "linear", "limits": (0.0, 2.0)},
+    )
+    figure = figure_of(replace(one, equal=True))
+    (axes,) = figure.axes
+    assert (axes.get_xlim(), axes.get_ylim()) == ((-1, 1), (0, 2))
+    figure.canvas.draw()
+    box = axes.get_window_extent()
+    assert box.width == pytest.approx(box.height, rel=1e-3)
+
+
+def test_guides_stand_on_linear_axes_where_they_are_in_range():
+    one = chart(ys=(0.4, 0.9), y="accuracy_test", guides=(Guide(0.5, "chance"), Guide(0.1, "elsewhere")))
+    axes = axes_of(one)
+    assert [
+        line.get_ydata()[0] for line in axes.lines if len(line.get_xdata()) == 2 and line.get_linestyle() != "-"
+    ] == [50]
+    assert [text.get_text() for text in axes.texts] == ["chance"]
+
+
+def test_panels_below_each_other_share_the_label_of_their_x_axis():
+    one = chart(x="iteration", y="loss_train")
+    figure = figure_of(replace(one, panels=one.panels * 2, across=1))
+    assert [axes.get_xlabel() for axes in figure.axes] == ["", "iteration"]
+    first, second = (axes.get_position() for axes in figure.axes)
+    assert first.x0 == second.x0 and first.y0 > second.y1
+
+
+def test_a_series_may_have_its_own_look_and_none_in_the_legend():
+    look = {"colour": "#123456", "marker": "D"}
+    faint = Series(name="a", label="", points=(Point(x=1, y=1),), faint=True, **look)
+    bold = Series(name="a", label="all", points=(Point(x=2, y=2, ringed=True),), **look)
+    entry = Series(name="b", label="only in the legend", points=(), joined=False, colour="#654321", marker="o")
+    one = chart()
+    one = replace(one, panels=(replace(one.panels[0], series=(faint, bold, entry)),))
+    figure = figure_of(one)
+    marks, ring = [each for each in figure.axes[0].collections if isinstance(each, PathCollection)]
+    assert [to_hex(colour) for colour in marks.get_facecolors()] == ["#123456", "#123456"]
+    assert marks.get_facecolors()[0, 3] < marks.get_facecolors()[1, 3] == 1
+    assert np.asarray(ring.get_offsets()).tolist() == [[2, 2]]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["all", "only in the legend"]
+
+
+def test_long_lines_go_without_marks():
+    one = chart(xs=range(1, 50), ys=range(1, 50), x="iteration", y="loss_train")
+    line = replace(one.panels[0].series[0], marked=False)
+    axes = axes_of(replace(one, panels=(replace(one.panels[0], series=(line,)),)))
+    assert not [each for each in axes.collections if isinstance(each, PathCollection)]
+    assert any(len(each.get_xdata()) == 49 for each in axes.lines)
+
+
+def _with_axes(one, x=None, y=None):
+    panel = one.panels[0]
+    panel = replace(panel, x=replace(panel.x, **(x or {})), y=replace(panel.y, **(y or {})))
+    return replace(one, panels=(panel,))

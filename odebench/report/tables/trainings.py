@@ -64,7 +64,7 @@ def by_test_solver(frame: pd.DataFrame, solvers: Sequence[str] | None = None) ->
             Heading("trained with"),
             Heading("training step", _MEANING["step_size_final"], True),
             Heading("own solver", "With the training's own solver and step.", True),
-            *(Heading(f"tested with {solver}", "At the training's own step.", True) for solver in solvers),
+            *(Heading(f"test: {solver}", "At the training's own step.", True) for solver in solvers),
             Heading("worst change", _CHANGE, True),
             Heading(
                 "a flow",
