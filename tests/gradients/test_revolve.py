@@ -119,7 +119,7 @@ def _gradient(method, field, y0, ts, arguments):
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_steps_that_are_chosen_while_masks_are_drawn(way):
-    """Other steps are rejected in between, whose masks have to be passed over."""
+    """Others are rejected in between, where the field turns sharp, and their masks have to be passed over."""
     arguments = {"solver": "bosh3", "grid": odebench.Tolerance(rtol=1e-2, atol=1e-2, first_step=1.0)}
 
     def run(method):
@@ -128,7 +128,12 @@ def test_steps_that_are_chosen_while_masks_are_drawn(way):
         y0 = start(8)
         torch.manual_seed(11)
         solution = odebench.solve(
-            lambda t, y: field(y), y0, (0.0, 0.5, 1.0), gradient=method, inputs=tuple(field.parameters()), **arguments
+            lambda t, y: field(y) * (1 + 30 * torch.exp(-(((t - 0.6) / 0.05) ** 2))),
+            y0,
+            (0.0, 0.5, 1.0),
+            gradient=method,
+            inputs=tuple(field.parameters()),
+            **arguments,
         )
         gradient = torch.autograd.grad(loss_of(solution.ys), (y0, *field.parameters()))
         return [torch.cat([g.flatten() for g in gradient])], solution, [b.clone() for b in field.buffers()]
