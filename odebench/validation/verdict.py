@@ -21,8 +21,10 @@ def verdict_of(judged: Sequence[Tried], threshold: float) -> tuple[Verdict, int 
         return Verdict.TIED, None
     if judged and all(one.place == "inside" for one in judged):
         return Verdict.FLOW, None
-    beyond = [one.samples_needed for one in judged if abs(one.change) > threshold]
-    within = [one.samples_needed for one in judged if abs(one.change) <= threshold]
+    # What is inside stays there with more samples.
+    across = [one for one in judged if one.place == "across"]
+    beyond = [one.samples_needed for one in across if abs(one.change) > threshold]
+    within = [one.samples_needed for one in across if abs(one.change) <= threshold]
     if any(number is not None for number in beyond):
         return Verdict.UNDECIDED, min(number for number in beyond if number is not None)
     if not within or None in within or beyond:

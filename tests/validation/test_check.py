@@ -346,6 +346,28 @@ def test_a_model_in_float64_is_judged_in_float64():
     assert found.own.error == pytest.approx(euler_error(2), rel=1e-6)
 
 
+def test_tensors_that_a_model_makes_by_itself_follow_the_reference_into_float64():
+    class Padded(Turning):
+        def encode(self, x):
+            return torch.cat((x, torch.zeros(len(x), 1)), dim=1)
+
+        def field(self, t, y):
+            return torch.cat((super().field(t, y[:, :2]), torch.ones(len(y), 1) * 0), dim=1)
+
+        def forward(self, x):
+            for k in range(self.steps):
+                x = (
+                    x + self.field(k / self.steps, x) / self.steps
+                    if k
+                    else self.encode(x) + self.field(0, self.encode(x)) / 2
+                )
+            return self.readout(x)
+
+    found = check(clear(100), Padded())
+    assert "float64" in found.reference
+    assert found.own.error == pytest.approx(euler_error(2), rel=1e-3)
+
+
 def test_a_model_that_cannot_be_copied_is_measured_in_its_own_dtype():
     class Stuck(Turning):
         def __deepcopy__(self, memo):

@@ -265,10 +265,10 @@ def test_a_call_that_means_nothing_fails_as_it_does_without_us():
 
 
 def test_tolerances_of_single_elements_shrink_too():
-    model = Plain(method="bosh3", rtol=torch.tensor([1e-2, 1e-3]), atol=1e-3)
+    model = Plain(method="bosh3", rtol=torch.tensor([1e-2, 1e-3]), atol=1e-12)
     found = validate(model, clear(100))
     steps = [one.error for one in (found.own, *found.tried[:2])]
-    assert steps[0] > 3 * steps[1] > 9 * steps[2]
+    assert steps[0] > 2 * steps[1] > 4 * steps[2]
 
 
 def test_without_torchdiffeq_everything_else_works_and_with_it_nobody_loads_it():
