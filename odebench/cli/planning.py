@@ -122,6 +122,7 @@ class CellState:
 
 def states_of(prepared: Prepared) -> tuple[list[CellState], Estimate]:
     """Every cell with what is missing of it on this machine, in the order of the plan, and how long the rest will take."""
+    from odebench.outcome import Outcome
     from odebench.plan.estimate import estimate, part_times
     from odebench.records import Record, ResultFolder, describe_machine, missing_parts
     from odebench.run.artefacts import Artefacts
@@ -140,12 +141,12 @@ def states_of(prepared: Prepared) -> tuple[list[CellState], Estimate]:
         if planned.outcome is None:
             stored = folder.read_record(planned.cell.id, machine.id)
             fresh = isinstance(stored, Record) and stored.freshness == identities[planned.cell.id].freshness
-            for part in missing_parts(stored if fresh else None, rounds, planned.parts):
+            study = is_study(planned.cell, prepared.registry)
+            stopped = study and fresh and stored.outcome is Outcome.TIMEOUT  # It goes on from its checkpoint.
+            for part in missing_parts(stored if fresh and not stopped else None, rounds, planned.parts):
                 missing[part.name] = missing.get(part.name, 0) + 1
-            if missing and is_study(planned.cell, prepared.registry):
-                freshness = identities[planned.cell.id].freshness
-                # What the run of another suite did is taken from there.
-                missing = {} if artefacts.of(planned.cell.id, freshness).finished() else missing
+            if missing and study and artefacts.of(planned.cell.id, identities[planned.cell.id].freshness).finished():
+                missing = {}  # What the run of another suite did is taken from there.
         states.append(CellState(planned=planned, missing=missing))
     measured = part_times(folder.iter_records())
     wanted = {state.planned.cell.id: state.missing for state in states}

@@ -58,6 +58,22 @@ def test_a_training_is_run_and_found_again(call, tmp_path):
     assert [cell["state"] for cell in planned["cells"]] == ["to run"] * 3
 
 
+def test_a_training_that_was_stopped_at_its_time_limit_is_planned_again(call, tmp_path):
+    suite, folder = tmp_path / "lessons.toml", tmp_path / "r" / "lessons"
+    slow = '{ name = "small-lesson", pause_s = 0.2 }'
+    suite.write_text(SUITE.replace('"60s"', '"500ms"').replace('"small-lesson"', slow))
+    words = (suite, "--plugin", LESSONS, "--json", "--into", folder)
+    assert json.loads(call("run", *words, "--no-report").stdout)["outcomes"] == {"timeout": 1, "blocked": 2}
+    told = json.loads(call("plan", *words).output)
+    assert [cell["state"] for cell in told["cells"]] == ["to run"] * 3
+    record = odebench.load(folder).set_index("task")
+    assert (
+        record.reason["swap"]
+        .str.endswith("which ended as timeout: It was stopped after 0.5 s, the limit of the suite.")
+        .all()
+    )
+
+
 def test_the_folder_of_the_data_reaches_the_measured_process(call, tmp_path, monkeypatch):
     assert _DATA_VARIABLE == FOLDER_VARIABLE
     monkeypatch.setenv(FOLDER_VARIABLE, "elsewhere")
