@@ -11,6 +11,7 @@ from collections.abc import Callable
 from odebench.gradients.anode import Anode
 from odebench.gradients.continuous_adjoint import ContinuousAdjoint
 from odebench.gradients.direct import Direct
+from odebench.gradients.otd_stored import OtdStored
 from odebench.gradients.revolve import Revolve
 from odebench.gradients.sqrt_checkpoint import SqrtCheckpoint
 from odebench.gradients.step_checkpoint import StepCheckpoint
@@ -20,5 +21,5 @@ from odebench.hookspecs import hookimpl
 @hookimpl
 def odebench_register_gradients(register: Callable[[object], None]) -> None:
     """Offer every built-in gradient method."""
-    for method in (Direct, Anode, StepCheckpoint, Revolve, SqrtCheckpoint, ContinuousAdjoint):
+    for method in (Direct, Anode, StepCheckpoint, Revolve, SqrtCheckpoint, OtdStored, ContinuousAdjoint):
         register(method)

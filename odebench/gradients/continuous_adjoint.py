@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,8 +12,8 @@ from torch import Tensor
 
 from odebench.contract import Field, GradientMethod, Grid, GridRequest, Solution, Solver, State, StepSize, Tolerance
 from odebench.errors import IncompatibleError
+from odebench.gradients.adjoint_equation import as_dtype, common_dtype, refuse_noise, slopes
 from odebench.gradients.recorded_call import Call, differentiated_once, record
-from odebench.numerics.reach import refuse_undeclared
 from odebench.numerics.timed_field import time_dtype
 
 PIECE = 16
@@ -114,12 +113,7 @@ class _Adjoint(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         before = call.recomputation.mark()
         solution = call.solver.solve(call.field, call.state(tensors[: call.leaves]), call.ts, call.request)
-        after = call.recomputation.mark()
-        if not all(map(torch.equal, before.random, after.random)):
-            raise IncompatibleError(
-                f"The field draws random numbers, and gradient method {call.method.name!r} would meet other ones on the way back. "
-                "Put dropout outside the field, set the field to eval(), or use a method that repeats the forward steps."
-            )
+        refuse_noise(call, before, call.recomputation.mark())
         call.grid, call.stats.accepted, call.stats.rejected = (
             solution.grid,
             solution.stats.accepted,
@@ -138,8 +132,7 @@ class _Adjoint(torch.autograd.Function):
         saved = ctx.saved_tensors
         others, ys = saved[: len(saved) - call.leaves], saved[len(saved) - call.leaves :]
         given = [torch.zeros_like(y) if g is None else g for g, y in zip(cotangents, ys, strict=True)]
-        # All of it is one state, so it has one dtype: real parameters of a complex field, float32 ones of a bfloat16 state.
-        dtype = functools.reduce(torch.promote_types, (tensor.dtype for tensor in (*ys, *others)))
+        dtype = common_dtype((*ys, *others))  # all of it is one state
         adjoint = [g[-1].to(dtype) for g in given]
         totals = [torch.zeros_like(tensor, dtype=dtype) for tensor in others]
         augmented = _augmented(call, ys[0].dtype, others)
@@ -158,36 +151,17 @@ class _Adjoint(torch.autograd.Function):
             totals = z[2 * call.leaves :]
         call.recomputation.restore(now)
         gradients = zip((*adjoint, *totals), (*ys, *others), strict=True)
-        return None, *(_as(gradient, tensor.dtype) for gradient, tensor in gradients)
-
-
-def _as(value: Tensor, dtype: torch.dtype) -> Tensor:
-    """`value` in this dtype; a real one gets the real part."""
-    return (value.real if value.is_complex() and not dtype.is_complex else value).to(dtype)
+        return None, *(as_dtype(gradient, tensor.dtype) for gradient, tensor in gradients)
 
 
 def _augmented(call: Call, dtype: torch.dtype, others: Sequence[Tensor]) -> Field:
-    """The field of (y, a, gradients of parameters and inputs): y' = f, a' = -aᵀ ∂f/∂y, g' = -aᵀ ∂f/∂θ."""
+    """The field of (y, a, gradients of parameters and inputs)."""
 
     def augmented(t: Tensor, z: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        a = z[call.leaves : 2 * call.leaves]
-        y = call.fresh([_as(leaf, dtype) for leaf in z[: call.leaves]])
-        t = t.to(time_dtype(dtype))
-        with call.recomputation.replay(None):
-            f = call.field(t, call.state(y))
-            f = tuple(f) if call.is_tuple else (f,)
-            if not call.checked:
-                refuse_undeclared(call.field, f, y, others, call.method.name)
-                call.checked = True
-            on_graph = [(leaf, weight) for leaf, weight in zip(f, a, strict=True) if leaf.requires_grad]
-            sources = (*y, *others)
-            if on_graph:
-                weights = [-_as(weight, leaf.dtype) for leaf, weight in on_graph]
-                vjps = torch.autograd.grad([leaf for leaf, _ in on_graph], sources, weights, allow_unused=True)
-            else:
-                vjps = (None,) * len(sources)
-        slopes = (torch.zeros_like(x) if g is None else g for g, x in zip(vjps, sources, strict=True))
-        return *(leaf.detach() for leaf in f), *slopes
+        y = [as_dtype(leaf, dtype) for leaf in z[: call.leaves]]
+        with torch.no_grad():
+            f, adjoint = slopes(call, t.to(time_dtype(dtype)), y, z[call.leaves : 2 * call.leaves], others)
+        return *f, *adjoint
 
     return augmented
 

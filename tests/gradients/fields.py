@@ -9,7 +9,8 @@ import odebench
 
 SCHEDULED = ("revolve", "sqrt-checkpoint")
 EXACT = ("anode", "step-checkpoint", *SCHEDULED)
-ALL = ("direct", *EXACT, "continuous-adjoint")
+INEXACT = ("continuous-adjoint", "otd-stored")
+ALL = ("direct", *EXACT, *INEXACT)
 
 
 class Network(nn.Module):

@@ -10,14 +10,14 @@ from torch import nn
 
 import odebench
 from odebench.errors import IncompatibleError
-from tests.gradients.fields import ALL, SCHEDULED, Network, loss_of, off, start
+from tests.gradients.fields import ALL, INEXACT, SCHEDULED, Network, loss_of, off, start
 
 RECOMPUTING = tuple(method for method in ALL if method != "direct")
 
 
 def near(method):
     """How far a method's gradient may be from that of the recorded steps."""
-    return 2e-4 if method == "continuous-adjoint" else 1e-13
+    return 2e-4 if method in INEXACT else 1e-13
 
 
 def solved(method, field, y0, inputs=(), **arguments):
@@ -159,7 +159,7 @@ def test_used_twice_before_the_backward(method, arguments):
         twice = solved(method, field, once, **arguments)
         return torch.autograd.grad(loss_of(twice.ys) + once.sum(), (y0, *field.parameters()))
 
-    assert off(run(method), run("direct")) < (1e-3 if method == "continuous-adjoint" else 1e-12)
+    assert off(run(method), run("direct")) < (1e-3 if method in INEXACT else 1e-12)
 
 
 @pytest.mark.parametrize("method", ALL)

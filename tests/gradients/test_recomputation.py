@@ -11,7 +11,7 @@ from torch import nn
 
 import odebench
 from odebench.errors import IncompatibleError
-from tests.gradients.fields import ALL, EXACT, Network, loss_of, off, start
+from tests.gradients.fields import ALL, EXACT, INEXACT, Network, loss_of, off, start
 
 GRIDS = {"fixed": {"solver": "rk4", "steps": 6}, "adaptive": {"solver": "bosh3", "rtol": 1e-2, "atol": 1e-2}}
 
@@ -135,15 +135,17 @@ def test_autocast(inside, method):
     assert off(got, expected) < (0.02 if inside else 1e-5)
 
 
-def test_the_continuous_adjoint_refuses_noise():
+@pytest.mark.parametrize("method", INEXACT)
+def test_the_adjoint_equation_refuses_noise(method):
     with pytest.raises(IncompatibleError, match=r"draws random numbers.*eval\(\)"):
-        run("continuous-adjoint", Layers(nn.Dropout(0.4)), **GRIDS["fixed"])
-    run("continuous-adjoint", Layers(nn.Dropout(0.4)).eval(), **GRIDS["fixed"])
+        run(method, Layers(nn.Dropout(0.4)), **GRIDS["fixed"])
+    run(method, Layers(nn.Dropout(0.4)).eval(), **GRIDS["fixed"])
 
 
-def test_the_continuous_adjoint_restores_statistics():
+@pytest.mark.parametrize("method", INEXACT)
+def test_the_adjoint_equation_leaves_statistics_as_they_are(method):
     _, expected, _, _ = run("direct", Layers(nn.BatchNorm1d(8)), **GRIDS["fixed"])
-    _, buffers, _, _ = run("continuous-adjoint", Layers(nn.BatchNorm1d(8)), **GRIDS["fixed"])
+    _, buffers, _, _ = run(method, Layers(nn.BatchNorm1d(8)), **GRIDS["fixed"])
     assert all(map(torch.equal, buffers, expected))
 
 
