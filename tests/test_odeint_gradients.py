@@ -100,7 +100,7 @@ def test_the_only_difference_is_that_torchdiffeq_differentiates_its_first_step(f
     assert 1e-6 < off(ours, theirs) < 1e-2
 
 
-@pytest.mark.parametrize("gradient", ["anode", "step-checkpoint"])
+@pytest.mark.parametrize("gradient", ["anode", "step-checkpoint", "revolve", "sqrt-checkpoint"])
 @pytest.mark.parametrize("field", [Network, Pair])
 @pytest.mark.parametrize(
     ("method", "options"),
