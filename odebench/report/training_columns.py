@@ -8,6 +8,7 @@ from odebench.report.column import (
     Part,
     asked_column,
     count_column,
+    flag_column,
     score_column,
     seconds_column,
     text_column,
@@ -67,6 +68,36 @@ TRAINING: tuple[Column, ...] = (
         "lower",
     ),
     _amount("trajectories", "trajectories", "Trajectories that were solved and compared."),
+    text_column(
+        "verdict", "verdict", "Whether the trained model is a flow, tied to its solver, or undecided.", Part.QUALITY
+    ),
+    text_column("verdict_reason", "reason of the verdict", "The verdict with what says so.", Part.QUALITY, Kind.TEXT),
+    flag_column(
+        "tied", "tied to its solver", "Whether the verdict is that the model is tied to its solver.", Part.QUALITY
+    ),
+    score_column(
+        "worst_change",
+        "worst change",
+        "Largest change of the score, in its size, under a solver whose measured error is as small as that of the model's own.",
+        "higher",
+    ),
+    score_column("worst_change_low", "worst change, low", "Lower end of its interval.", "higher"),
+    score_column("worst_change_high", "worst change, high", "Upper end of its interval.", "higher"),
+    text_column(
+        "worst_solver", "solver of the worst change", "The solver under which that was, and its steps.", Part.QUALITY
+    ),
+    _amount("solvers_tried", "solvers tried", "Other solvers and steps under which the model was scored."),
+    _amount(
+        "solvers_judged", "solvers judged", "Those of them whose measured error is as small as that of the model's own."
+    ),
+    Column(
+        name="numerical_error",
+        kind=Kind.ERROR,
+        meaning="Relative l2 error of the final states by the model's own solver, on the data themselves.",
+        label="error of the model's own solver",
+        log=True,
+        better="lower",
+    ),
     _ended("tolerance", "tolerance", "Relative tolerance with which the test data were solved."),
     _amount("iterations", "iterations", "Steps that the optimiser took."),
     _ended(

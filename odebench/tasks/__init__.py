@@ -15,6 +15,7 @@ from odebench.tasks.separability import Separability
 from odebench.tasks.spectral import Spectral
 from odebench.tasks.swap import Swap
 from odebench.tasks.train import Train
+from odebench.tasks.validate import Validate
 
 
 @hookimpl
@@ -27,6 +28,7 @@ def odebench_register_tasks(register: Callable[[object], None]) -> None:
     register(Train)
     register(Swap)
     register(CountCrossings)
+    register(Validate)
     register(Kkt)
     register(Reduction)
     register(Spectral)
