@@ -14,6 +14,7 @@ from odebench.errors import GridError, IncompatibleError, PluginError
 from odebench.plugins import Registry, build_registry
 
 DEFAULT_SOLVER = "dopri5"
+DEFAULT_GRADIENT = "direct"
 
 Named = str | Mapping[str, Any]
 """A name, or a table with a name and parameters: `{"name": "continuous-adjoint", "norm": "all"}`."""
@@ -25,7 +26,7 @@ def solve(
     ts: Sequence[float] | Tensor,
     *,
     solver: Named | Solver = DEFAULT_SOLVER,
-    gradient: Named | GradientMethod = "direct",
+    gradient: Named | GradientMethod = DEFAULT_GRADIENT,
     rtol: float | None = None,
     atol: float | None = None,
     batch: str = "joint",

@@ -234,6 +234,13 @@ def test_a_method_cannot_see_how_it_is_scored():
     )
 
 
+def test_building_blocks_know_no_measuring():
+    refuse(
+        offences(("nn",), (*ours(*STAGES, "cli"), "click", "pandas")),
+        "`nn` is for networks of anybody's: a block solves through the library's front door, and no run measures it.",
+    )
+
+
 def test_records_and_report_need_no_torch_and_no_plugin():
     forbidden = (*ours("run", "plugins", "hookspecs", "contract", "numerics", *PLUGIN_FOLDERS), "torch", "pluggy")
     refuse(

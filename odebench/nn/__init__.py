@@ -14,6 +14,7 @@ _WHERE = {
     "EvolvingField": "odebench.nn.evolving_field",
     "Kernel": "odebench.nn.kernel",
     "NoEvolution": "odebench.nn.no_evolution",
+    "ODEBlock": "odebench.nn.block",
     "RateEvolution": "odebench.nn.rate_evolution",
     "ReactionDiffusionAdvection": "odebench.nn.reaction_diffusion_advection",
     "Residual": "odebench.nn.frozen",
