@@ -14,6 +14,9 @@ import torch
 
 import odebench
 from odebench import hookspecs
+from odebench.plan.expand import expand
+from odebench.plan.suite import parse_suite
+from odebench.plugins import build_registry
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -63,6 +66,32 @@ def test_the_examples_of_solving_run():
     assert all(parameter.grad is not None for parameter in names["encoder"].parameters())
 
 
+def test_the_loop_with_a_step_policy_runs():
+    torch.manual_seed(0)
+    section = README[README.index("## Is a trained model a flow?") : README.index("## Trainings in a suite")]
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    names: dict[str, object] = {"torch": torch, "odebench": odebench}
+    exec(compile(code, "README.md", "exec"), names)  # our own file
+    assert names["watch"].iterations == 60
+    assert names["watch"].evaluations > 0
+
+
+def test_the_training_that_is_shown_can_be_planned():
+    section = README[README.index("## Trainings in a suite") : README.index("## The papers")]
+    (text,) = re.findall(r"```toml\n(.*?)```", section, re.DOTALL)
+    suite = parse_suite(f'schema = 1\n[suite]\nname = "shown"\n{text}', "README.md")
+    plan = expand(suite, build_registry(prefixes=(), strict=True), lambda device: None)
+    assert len(plan.runnable) == 6 + 36 and not plan.settled
+    assert len(suite.claims) == 1
+
+
+def test_every_suite_of_a_paper_is_named():
+    section = README[README.index("## The papers") : README.index("## A plugin of your own")]
+    for path in (ROOT / "suites" / "papers").glob("*.toml"):
+        _, _, rest = path.stem.partition("-")
+        assert f"`{path.stem}`" in section or f"`-{rest}`" in section, path
+
+
 def test_the_suite_that_is_shown_is_the_quickstart():
     assert (ROOT / "suites" / "quickstart.toml").read_text(encoding="utf-8") in README
 
@@ -82,4 +111,4 @@ def test_pictures_of_the_readme_are_there():
 
 def test_nothing_of_the_readme_is_left_to_be_filled_in():
     words = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b|\bOVERHEAD\b|\bTODO\b", README))
-    assert words <= {"ODEBENCH_CACHE", "ODEBENCH_DISABLE_PLUGINS"}
+    assert words <= {"ODEBENCH_CACHE", "ODEBENCH_DATA", "ODEBENCH_DISABLE_PLUGINS"}
