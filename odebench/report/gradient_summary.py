@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from odebench.report.figures.selection import OK, UNSUPPORTED, drawn, models, narrowed
+from odebench.report.figures.selection import BLOCKS, OK, UNSUPPORTED, drawn, models, narrowed
 from odebench.report.statistics import memory_line, to_rounding
 
 # A line through two points explains everything and proves nothing.
@@ -89,11 +89,15 @@ def summarise(frame: pd.DataFrame) -> list[GradientSummary]:
 def bytes_per_step(frame: pd.DataFrame) -> pd.DataFrame:
     """Fitted bytes per accepted step beyond the record of the grid, a row a model, solver, gradient method and setting.
 
+    Networks of several solves are left out: their memory grows with more than steps.
+
     Returns:
         Columns `model solver gradient setting bytes_per_step base_bytes explained points fixed`; `points` counts distinct
         numbers of steps, and `fixed` tells whether the suite chose them all, rather than a tolerance.
     """
     rows = []
+    if BLOCKS in frame.columns:
+        frame = frame[frame[BLOCKS].isna()]
     frame = narrowed(frame, "memory_peak_bytes", "memory_grid_bytes")
     measured = drawn(frame[frame["gradient"].notna()], "memory_peak_bytes", "steps_accepted")
     for key, group in measured.groupby(["model_label", "solver_label", "gradient_label", "setting_label"], sort=True):

@@ -57,7 +57,8 @@ def _choice_labels(frame: pd.DataFrame, owner: str) -> pd.Series:
                 for name, value in zip(varying, values, strict=True)
                 if is_there(value)
             )
-            labels.loc[index] = f"{rows.loc[index, owner]} ({words})"
+            if words:  # of two rows of one name, one may have left all parameters out
+                labels.loc[index] = f"{rows.loc[index, owner]} ({words})"
     return labels
 
 

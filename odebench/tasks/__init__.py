@@ -9,6 +9,7 @@ from odebench.tasks.crossings import CountCrossings
 from odebench.tasks.gradient import Gradient
 from odebench.tasks.integrate import Integrate
 from odebench.tasks.kkt import Kkt
+from odebench.tasks.network_gradient import NetworkGradient
 from odebench.tasks.reduction import Reduction
 from odebench.tasks.reversibility import Reversibility
 from odebench.tasks.separability import Separability
@@ -32,3 +33,4 @@ def odebench_register_tasks(register: Callable[[object], None]) -> None:
     register(Kkt)
     register(Reduction)
     register(Spectral)
+    register(NetworkGradient)

@@ -15,6 +15,8 @@ from odebench.report.statistics import Line, eps
 OK, UNSUPPORTED = Outcome.OK.word, Outcome.UNSUPPORTED.word
 # Label and palette key of a solve that nothing differentiates.
 NO_GRADIENT = "no gradient"
+# How many solves a network is made of: with it, and not with steps alone, its memory grows.
+BLOCKS = "task.blocks"
 
 
 # What every conclusion needs of a row, whatever it is about.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from odebench.report.figures.selection import studies
+from odebench.report.figures.selection import BLOCKS, studies
 from odebench.report.sources import Source
 from odebench.report.tables.cells import every_cell, failures, figures_in
 from odebench.report.tables.methods import gradient_methods, memory_laws, orders
+from odebench.report.tables.networks import memory_of_networks
 from odebench.report.tables.solvers import best_at_equal_error, every_solver_at_equal_error
 from odebench.report.tables.table import Heading as Heading
 from odebench.report.tables.table import Table as Table
@@ -32,6 +33,8 @@ def tables_of(sources: Sequence[Source]) -> dict[str, Table]:
     if not all(found.all() for found in learnt):
         solves = [frame[~found] for frame, found in zip(frames, learnt, strict=True)]
         made += [[make(frame) for frame in solves] for make in _OF_SOLVES]
+    if any(BLOCKS in frame.columns for frame in frames):
+        made += [[memory_of_networks(frame) for frame in frames]]
     figures = figures_in(frames)
     made += [[failures(frame) for frame in frames], [every_cell(frame, figures) for frame in frames]]
     joined = [_side_by_side(sources, tables) for tables in made]
