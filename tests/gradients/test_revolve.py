@@ -296,3 +296,22 @@ def test_measuring_a_field_leaves_no_trace_and_is_done_once():
         states.append(torch.get_rng_state())
     assert evaluations[1] == 6 < evaluations[0]
     assert torch.equal(*states)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_states_of_an_accelerator_go_to_host_memory():
+    """The peak on the device is that of fewer slots, and the gradient the same."""
+    peaks, found = [], []
+    for method in (
+        {"name": "revolve", "slots": 12},
+        {"name": "revolve", "slots": 2, "spill": "host", "spill_slots": 10},
+    ):
+        field, y0 = Wide().cuda(), torch.ones(2048, 64, dtype=torch.float64, device="cuda", requires_grad=True)
+        differentiated(method, field, y0, solver="rk4", steps=40)
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        found.append(differentiated(method, field, y0, solver="rk4", steps=40)[0])
+        peaks.append(torch.cuda.max_memory_allocated() - before)
+    assert all(map(torch.equal, *found))
+    assert peaks[0] - peaks[1] >= 8 * 2048 * 64 * 8
