@@ -33,7 +33,9 @@ class Revolve(Checkpointing):
         slots: c, how many states are kept at once, the initial one included; 10 where neither this nor `memory` is given.
         memory: instead of it, a budget: "64MiB", or a number of bytes. It bounds the peak beyond inputs, outputs (the record of
             the grid among them) and gradients of parameters, as the storages of tensors add up. The first solve of each kind
-            takes four steps more, to measure what a solve holds besides the states.
+            also goes through four steps of its own, to measure what a solve holds besides the states. Not bounded: what steps
+            for each row keep of their grid, and the generator's state (5 kB) before each step that rejected ones precede,
+            where the field draws random numbers.
         spill: where further states go: "host" (page-locked memory, from an accelerator) or "disk".
         spill_slots: how many may lie there.
 
