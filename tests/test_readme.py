@@ -16,7 +16,7 @@ import odebench
 from odebench import hookspecs
 from odebench.plan.expand import expand
 from odebench.plan.suite import parse_suite
-from odebench.plugins import build_registry
+from odebench.plugins import KINDS, build_registry
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -83,6 +83,11 @@ def test_the_training_that_is_shown_can_be_planned():
     plan = expand(suite, build_registry(prefixes=(), strict=True), lambda device: None)
     assert len(plan.runnable) == 6 + 36 and not plan.settled
     assert len(suite.claims) == 1
+
+
+def test_the_number_of_built_in_plugins_is_what_there_is():
+    registry = build_registry(prefixes=(), strict=True)
+    assert f"out of {sum(len(registry.names(kind)) for kind in KINDS)} built-in plugins" in README
 
 
 def test_every_suite_of_a_paper_is_named():

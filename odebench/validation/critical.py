@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 from torch import nn
@@ -12,6 +11,7 @@ from torch import nn
 from odebench.api import Named
 from odebench.contract import Solver
 from odebench.errors import IncompatibleError
+from odebench.report.critical_step import critical_step as largest_passing
 from odebench.validation.check import validate
 from odebench.validation.options import Tell
 from odebench.validation.verdict import Said
@@ -131,9 +131,13 @@ def critical_step(
                     worst_change=found.worst_change,
                 )
             )
-    means = {n: fmean(t.worst_change for t in trainings if t.steps == n) for n in sorted(set(steps))}
-    passing = [number for number, mean in means.items() if mean <= threshold]
-    least = min(passing, default=None)
+    # The rule is the report's, over steps as shares of the span.
+    changes = {
+        1.0 / number: {one.seed: (one.worst_change,) for one in trainings if one.steps == number} for number in lengths
+    }
+    critical = largest_passing(changes, threshold)
+    least = None if critical.step is None else round(1.0 / critical.step)
+    means = {round(1.0 / one.step): one.worst for one in critical.findings}
     return CriticalStep(
         steps=least,
         step_size=None if least is None else lengths[least],

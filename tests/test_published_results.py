@@ -1,0 +1,74 @@
+"""What is written about the runs of the papers is what their committed tables hold."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "results" / "papers" / "ott2021"
+TEXT = (FOLDER / "README.md").read_text(encoding="utf-8")
+
+
+def records(name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Trainings and what needs them, of one run."""
+    frame = pd.read_parquet(FOLDER / name / "records.parquet")
+    assert (frame["outcome"] == "ok").all()
+    return frame[frame["task"] == "train"], frame[frame["task"] != "train"]
+
+
+def rows(heading: str) -> list[list[str]]:
+    """Cells of the table under a heading."""
+    section = TEXT[TEXT.index(heading) :].partition("\n## ")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in re.findall(r"^\|.*\|$", section, re.M)]
+
+
+def per_cent(values: pd.Series) -> str:
+    return f"{100 * values.mean():.1f} ({', '.join(f'{100 * value:.1f}' for value in values)})"
+
+
+def test_the_table_of_solvers_is_that_of_the_records():
+    trained, swaps = records("swap")
+    table = rows("## Another solver than one's own")[2:]
+    assert [int(row[0]) for row in table] == sorted(trained["steps"].unique())
+    for steps, own, midpoint, rk4, worst in table:
+        mine = swaps[swaps["trained.steps"] == int(steps)].sort_values("seed")
+        same = mine[mine["factor"] == 1.0]
+        assert own == per_cent(trained[trained["steps"] == int(steps)].sort_values("seed")["accuracy_test"])
+        assert midpoint == per_cent(same[same["solver"] == "midpoint"]["accuracy_test"])
+        assert rk4 == per_cent(same[same["solver"] == "rk4"]["accuracy_test"])
+        changes = mine[mine["factor"] <= 1.0].groupby("seed")["accuracy_change"].agg(lambda found: found.abs().max())
+        assert float(worst) == pytest.approx(100 * changes.mean(), abs=0.051)
+
+
+def test_the_table_of_test_steps_is_that_of_the_records():
+    _, swaps = records("refinement")
+    head, _, two, _, many, _ = rows("## The number of steps in the test")
+    for row, trained in ((two, 2), (many, 256)):
+        assert row[0] == f"trained with {trained}"
+        for steps, said in zip(head[1:], row[1:], strict=True):
+            found = swaps[(swaps["trained.steps"] == trained) & (swaps["steps"] == int(steps))]["accuracy_test"]
+            assert float(said) == pytest.approx(100 * found.mean(), abs=0.051)
+
+
+def test_the_table_of_step_adaptation_is_that_of_the_records():
+    trained, needing = records("step-adaptation")
+    verdicts = needing[needing["task"] == "validate"].set_index("seed")
+    trained = trained.set_index("seed")
+    *seeds, mean, _ = rows("## Step adaptation")[2:]
+    assert [int(row[0]) for row in seeds] == sorted(trained.index)
+    for seed, accuracy, evaluations, steps, change, verdict in seeds:
+        one, found = trained.loc[int(seed)], verdicts.loc[int(seed)]
+        assert accuracy == f"{100 * one['accuracy_test']:.1f} %"
+        assert float(evaluations) == pytest.approx(one["nfe_mean"], abs=0.051)
+        assert int(steps) == one["steps_final"]
+        told = [float(number.replace("−", "-")) for number in re.findall(r"[−\d.]+", change.replace("95 %", ""))]
+        expected = [100 * found[name] for name in ("worst_change", "worst_change_low", "worst_change_high")]
+        assert told == pytest.approx(expected, abs=0.051)
+        assert verdict == found["verdict"]
+    spread = trained["accuracy_test"]
+    assert mean[1] == f"{100 * spread.mean():.1f} ± {100 * spread.std():.1f} %"
+    assert mean[2] == f"{trained['nfe_mean'].mean():.1f} ± {trained['nfe_mean'].std():.1f}"
