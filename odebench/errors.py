@@ -7,11 +7,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 
 class OdebenchError(Exception):
-    """Base of all errors of odebench; the command line shows its text without a traceback."""
+    """Base of all errors of odebench; the command line shows its text without a traceback.
+
+    Attributes:
+        curable: whether the fault lies in the machine, not in the question, so that a cell that failed by it is asked again
+            in the next run.
+    """
+
+    curable: ClassVar[bool] = False
 
 
 class SuiteError(OdebenchError):

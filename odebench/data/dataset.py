@@ -17,6 +17,8 @@ Part = Literal["train", "test"]
 class DataError(OdebenchError):
     """Data that are not there, are not what they should be, or were asked for in a way that they do not know."""
 
+    curable = True
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:

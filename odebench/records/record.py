@@ -170,6 +170,11 @@ class Record(Stored):
             more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
             raise RecordError(f"this is no record: `{where}`: {first['msg']}{more}") from None
 
+    @property
+    def curable(self) -> bool:
+        """Whether it ended by a fault of the machine, such as data that were not there: the next run asks again."""
+        return bool(self.parts.quality and (self.parts.quality.model_extra or {}).get("curable"))
+
     def with_part(self, name: str, measured: Part | Round) -> Record:
         """This record with a part replaced, or a timing round added or replaced, and the outcome that follows.
 

@@ -22,13 +22,14 @@ def missing_parts(record: Record | None, rounds: int, parts: Sequence[str] = PAR
 
     A quality that did not end well settles the cell: what diverges or crashes is not worth timing. A timing round that did not end
     well settles the rounds after it. A part that was measured is never missing, however it ended; `--force` begins a new record.
+    What ended by a fault of the machine that can be cured, such as data that were not there, was not measured.
 
     Args:
         record: what is stored with the current freshness; None where nothing is.
         rounds: how many timing rounds are wanted.
         parts: which parts are wanted at all.
     """
-    found = record.parts if record is not None else None
+    found = None if record is None or record.curable else record.parts
     if found is not None and found.quality is not None and found.quality.outcome is not Outcome.OK:
         return ()
     missing = [

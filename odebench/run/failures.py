@@ -6,7 +6,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-from odebench.errors import DivergedError, FieldError, IncompatibleError, MeasurementError
+from odebench.errors import DivergedError, FieldError, IncompatibleError, MeasurementError, OdebenchError
 from odebench.outcome import Outcome
 
 #: What allocators of torch and of the C++ library say when there is no memory.
@@ -19,15 +19,22 @@ _FRAMES = 24
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """How a part did not end well."""
+    """How a part did not end well.
+
+    Attributes:
+        outcome, reason, traceback: as a part has them.
+        curable: whether the next run should try again, without being told to.
+    """
 
     outcome: Outcome
     reason: str
     traceback: str | None = None
+    curable: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The keys of a part that say so."""
-        return {"outcome": self.outcome.word, "reason": self.reason, "traceback": self.traceback}
+        said = {"outcome": self.outcome.word, "reason": self.reason, "traceback": self.traceback}
+        return said | ({"curable": True} if self.curable else {})
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -44,7 +51,10 @@ def failure_of(error: BaseException) -> Failure:
         reason = f"It tried to leave the process: sys.exit({error.code!r})."
         return Failure(outcome=Outcome.ERROR, reason=reason, traceback=_traceback(error))
     return Failure(
-        outcome=Outcome.ERROR, reason=_said(error, named=not isinstance(error, FieldError)), traceback=_traceback(error)
+        outcome=Outcome.ERROR,
+        reason=_said(error, named=not isinstance(error, FieldError)),
+        traceback=_traceback(error),
+        curable=isinstance(error, OdebenchError) and error.curable,
     )
 
 

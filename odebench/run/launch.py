@@ -137,7 +137,8 @@ class _Run:
         """Begin the cell's record, `again` where what is recorded is of no use; says whether anything is missing that no other
         run left ready."""
         cell = planned.cell
-        again = again or self._studies.may_go_on(cell, self._stored(cell))
+        stored = self._stored(cell)
+        again = again or self._studies.may_go_on(cell, stored) or (stored is not None and stored.curable)
         record = self._writer.begin(self._blank(planned), force=force or again)
         work = Work(
             planned=planned,

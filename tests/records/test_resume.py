@@ -44,3 +44,10 @@ def test_a_bad_memory_settles_itself_and_a_bad_round_the_rounds_after_it(record)
 def test_a_cell_that_was_settled_without_parts_is_measured_when_it_can_be(record):
     settled = record(outcome=Outcome.UNSUPPORTED, reason="no CUDA")
     assert len(missing_parts(settled, 1)) == 3
+
+
+def test_what_failed_by_a_fault_of_the_machine_is_asked_again(record):
+    failed = record().with_part("quality", Part(outcome=Outcome.ERROR, reason="There is no folder.", curable=True))
+    assert failed.outcome is Outcome.ERROR
+    assert missing_parts(failed, 1) == missing_parts(None, 1)
+    assert missing_parts(record().with_part("quality", Part(outcome=Outcome.ERROR, reason="A bug.")), 1) == ()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from odebench import Model, Problem, hookimpl
 from odebench.contract import Examples, Findings, Learning, Study, right_class
+from odebench.data import DataError
 from odebench.tasks.train import Train
 
 
@@ -83,6 +85,20 @@ class Looks(Study):
         )
 
 
+class NeedsAFile(Study):
+    """Cannot do without a file of the user's."""
+
+    name = "needs-a-file"
+
+    def __init__(self, *, file: str) -> None:
+        self.file = file
+
+    def run(self, setting, workplace):
+        if not Path(self.file).exists():
+            raise DataError(f"There is no file {self.file}.")
+        return Findings(values={"answer": 1})
+
+
 class Spoils(Study):
     """Leaves the process other than it found it."""
 
@@ -102,4 +118,5 @@ def odebench_register_models(register):
 def odebench_register_tasks(register):
     register(HastyTrain)
     register(Looks)
+    register(NeedsAFile)
     register(Spoils)

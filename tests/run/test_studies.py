@@ -280,6 +280,18 @@ def test_a_training_that_asks_for_too_much_memory_is_told_so(go, plan_of, tmp_pa
     assert summary.outcomes == {Outcome.OUT_OF_MEMORY: 1}
 
 
+def test_what_failed_because_data_were_not_there_is_done_when_they_are(go, plan_of, tmp_path):
+    file = tmp_path / "data"
+    plan = plan_of(
+        HEAD + f'[[experiment]]\nname = "x"\ntask = {{ name = "needs-a-file", file = "{file}" }}\n'
+        'model = "small-lesson"\nsolver = "euler"\nsteps = 1\n'
+    )
+    assert go(plan)[0].outcomes == {Outcome.ERROR: 1}
+    file.touch()
+    assert go(plan)[0].outcomes == {Outcome.OK: 1}
+    assert go(plan)[0].measured == 0
+
+
 def test_the_field_of_a_study_is_opaque_and_counted(go, plan_of, tmp_path):
     go(
         plan_of(
