@@ -72,3 +72,24 @@ def test_the_table_of_step_adaptation_is_that_of_the_records():
     spread = trained["accuracy_test"]
     assert mean[1] == f"{100 * spread.mean():.1f} ± {100 * spread.std():.1f} %"
     assert mean[2] == f"{trained['nfe_mean'].mean():.1f} ± {trained['nfe_mean'].std():.1f}"
+
+
+def test_the_table_of_digits_is_that_of_the_records():
+    trained, needing = records("digits")
+    swaps = needing[needing["task"] == "swap"]
+    table = rows("## Digits")[2:]
+    assert len(table) == 1 + trained["steps"].nunique()
+    for name, own, midpoint, rk4, worst in table:
+        pick = "step-adaptation" if name == "adapted" else "fixed"
+        mine = swaps[swaps["trained.policy"] == pick]
+        theirs = trained[trained["policy"] == pick]
+        if name != "adapted":
+            mine, theirs = mine[mine["trained.steps"] == int(name)], theirs[theirs["steps"] == int(name)]
+        same = mine[mine["factor"] == 1.0]
+        midpoints, rk4s = (same[same["solver"] == solver]["accuracy_test"] for solver in ("midpoint", "rk4"))
+        for said, found in ((own, theirs["accuracy_test"]), (midpoint, midpoints), (rk4, rk4s)):
+            assert said == f"{100 * found.mean():.1f} ± {100 * found.std():.1f}"
+        changes = mine[mine["factor"] <= 1.0].groupby("seed")["accuracy_change"].agg(lambda found: found.abs().max())
+        assert float(worst) == pytest.approx(100 * changes.mean(), abs=0.051)
+    adapted = trained[trained["policy"] == "step-adaptation"]["nfe_mean"]
+    assert f"{adapted.mean():.1f} ± {adapted.std():.1f} evaluations an iteration" in TEXT
