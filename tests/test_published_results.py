@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -93,3 +94,19 @@ def test_the_table_of_digits_is_that_of_the_records():
         assert float(worst) == pytest.approx(100 * changes.mean(), abs=0.051)
     adapted = trained[trained["policy"] == "step-adaptation"]["nfe_mean"]
     assert f"{adapted.mean():.1f} ± {adapted.std():.1f} evaluations an iteration" in TEXT
+
+
+def test_the_table_of_crossings_is_that_of_the_records():
+    _, counted = records("crossings")
+    for steps, *seeds, fine in rows("## Crossings")[2:]:
+        mine = counted[counted["trained.steps"] == int(steps)].sort_values("seed")
+        assert [int(number) for number in seeds] == mine["crossings"].tolist()
+        assert int(fine) == mine["crossings_fine"].max()
+
+
+def test_the_exclusive_or_is_separated_by_the_longer_step_only():
+    frame = pd.read_parquet(FOLDER / "xor-fan" / "records.parquet")
+    asked = frame[(frame["task"] == "separability") & (frame["solver"] == "euler")]
+    euler = asked.assign(exponent=lambda found: np.log10(found["step_size"]).round(2))
+    for exponent, separable in ((-2.5, True), (-3.5, False)):
+        assert euler[euler["exponent"] == exponent]["separable"].tolist() == [separable] * 2
