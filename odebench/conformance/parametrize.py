@@ -1,0 +1,36 @@
+"""The checks as tests of pytest, in any repository."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from odebench.conformance.checks import Check, checks_of
+
+
+def parametrize_with_checks(plugins: Iterable[Any], checks: Callable[[Any], list[Check]] = checks_of) -> Any:
+    """Parametrize a test over `plugin` and `check`; ids read `mine-check_observed_order`.
+
+    What a plugin declares in `known_failures` becomes an expected failure, and a strict one: passing it fails.
+
+    Args:
+        plugins: instances.
+        checks: gives the checks of one of them.
+    """
+    import pytest
+
+    return pytest.mark.parametrize(
+        ("plugin", "check"),
+        [
+            pytest.param(plugin, check, id=f"{plugin.name}-{check.__name__}", marks=_marks(plugin, check.__name__))
+            for plugin in plugins
+            for check in checks(plugin)
+        ],
+    )
+
+
+def _marks(plugin: Any, check: str) -> list[Any]:
+    import pytest
+
+    reason = plugin.known_failures.get(check)
+    return [] if reason is None else [pytest.mark.xfail(reason=reason, strict=True)]
