@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Failure(AssertionError):
+class Failure(AssertionError):  # noqa: N818 - the word that authors meet; "AssertionError" says what it is
     """A broken promise, told as a colleague would: what was expected, what was found, why it may be, and where to look.
 
     Args:

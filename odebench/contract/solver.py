@@ -44,6 +44,8 @@ class Solver(ABC):
         carry_is: `none`: steps share nothing; `cache`: the carry can be dropped and computed again from (t, y), at the
             cost of an evaluation; `state`: it belongs to the state, and is stored and differentiated together with y.
         differentiable: whether autograd can pass through `solve`.
+        takes_grids: whether it takes the steps that it is given, a `StepSize` or a `Grid`; False for a library that can follow
+            a tolerance only.
         source: where the method is published.
         known_failures: conformance checks that are known to fail, and why.
     """
@@ -55,6 +57,7 @@ class Solver(ABC):
     stages: int | None = None
     carry_is: Literal["none", "cache", "state"] = "none"
     differentiable: bool = True
+    takes_grids: bool = True
     source: ClassVar[str] = ""
     known_failures: ClassVar[dict[str, str]] = {}
 

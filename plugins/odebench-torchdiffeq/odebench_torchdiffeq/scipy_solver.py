@@ -36,6 +36,7 @@ class ScipySolver(TorchdiffeqSolver):
     method: ClassVar[str] = "scipy_solver"
     adaptive = True
     differentiable = False
+    takes_grids = False
     source: ClassVar[str] = "R. T. Q. Chen, torchdiffeq 0.2.5; SciPy, scipy.integrate.solve_ivp"
 
     def __init__(self, *, scipy_method: str = "LSODA") -> None:

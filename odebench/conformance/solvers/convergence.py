@@ -1,0 +1,117 @@
+"""Errors that shrink as declared."""
+
+from __future__ import annotations
+
+import torch
+
+from odebench.conformance.failure import Failure
+from odebench.conformance.orders import fitted_slope, in_words, observed_order, slopes_of, window
+from odebench.conformance.problems import SmoothProblem, smooth_problems, turning
+from odebench.conformance.solvers.requests import solved
+from odebench.contract import Solver, StepSize, Tolerance
+from odebench.errors import DivergedError
+
+# Steps that an adaptive solve may take at the tightest tolerance: beyond that the check is slow, and the slope known.
+_MOST_STEPS = 800
+_TOLERANCES = [10.0**-k for k in range(2, 10)]
+
+
+def check_observed_order(solver: Solver) -> str:
+    """Halving the step divides the error by 2 to the power of the order, wherever the error is clear of rounding."""
+    found = {problem.name: _observed(solver, problem) for problem in smooth_problems()}
+    return ", ".join(f"order {order:.2f} on {name}" for name, order in found.items())
+
+
+@torch.no_grad()
+def _observed(solver: Solver, problem: SmoothProblem) -> float:
+    long = solver.order > 4
+    end, steps = (problem.long_span, problem.long_steps) if long else (problem.span, 1)
+    exact = problem.exact(end)
+    size = exact.norm().item()
+    errors: list[float] = []
+    order = None
+    for _ in range(15):
+        try:
+            y1 = solver.solve(problem.field, problem.y0, (0.0, end), StepSize(steps=steps)).y1
+            errors.append((y1 - exact).norm().item())
+        except DivergedError:  # the equations of steps that are too long need not have a solution
+            errors.clear()
+        order = observed_order(errors, size)
+        if (errors and errors[-1] < window(size)[0]) or (order is not None and abs(order - solver.order) < 0.1):
+            break
+        steps *= 2
+    if order is None:
+        raise Failure(
+            expected=f"an error that falls with the power {solver.order} of the step, on {problem.name}",
+            measured=f"no three halvings of the step in the asymptotic window: errors {in_words(errors)}",
+            cause="the method does not converge to the solution",
+            look="the weights and the nodes of a step, and at which time the field is called",
+        )
+    if abs(order - solver.order) > 0.2:
+        lower = (
+            "a coefficient is wrong, or a stage is taken at a wrong time"
+            if order < solver.order
+            else "`order` is too low"
+        )
+        raise Failure(
+            expected=f"order {solver.order}, as declared, on {problem.name}",
+            measured=f"{order:.2f}: errors {in_words(errors)} where each has twice the steps of the one before",
+            cause=lower,
+            look="the tableau, against its source, and at `order`",
+        )
+    return order
+
+
+@torch.no_grad()
+def check_tolerance_proportionality(solver: Solver) -> str:
+    """The error is proportional to the tolerance: the slope of one against the other, in logarithms, is near 1."""
+    problem = turning()
+    exact = problem.exact(problem.span)
+    tolerances: list[float] = []
+    errors: list[float] = []
+    for tolerance in _TOLERANCES:
+        request = Tolerance(rtol=tolerance, atol=tolerance)
+        solution = solved(solver, problem.field, problem.y0, (0.0, problem.span), request, problem.name)
+        error = (solution.y1 - exact).norm().item()
+        if error <= window(exact.norm().item())[0]:
+            break
+        tolerances.append(tolerance)
+        errors.append(error)
+        if solution.stats.evaluations_forward > _MOST_STEPS * (solver.stages or solver.order):
+            break
+    decades = len(tolerances) - 1
+    slope = fitted_slope(tolerances, errors) if decades >= 2 else 0.0
+    if not 0.75 <= slope <= 1.25:
+        raise Failure(
+            expected="an error that is proportional to the tolerance: slope 1 in logarithms, 0.75 to 1.25 allowed",
+            measured=f"slope {slope:.2f} over {decades} decades: errors {in_words(errors)} at tolerances {in_words(tolerances)}",
+            cause="the error estimate is not of the declared order, or the exponents of the step control do not fit it",
+            look="`error_order`, `b_error` and the step control",
+        )
+    return f"slope {slope:.2f} over {decades} decades"
+
+
+@torch.no_grad()
+def check_interpolant_order(solver: Solver) -> str:
+    """Within a single step the error of the interpolant falls with the power of the step that its order says."""
+    problem = turning()
+    promised = min(solver.interpolant_order, solver.order) + 1
+    shares = (0.21, 0.37, 0.5, 0.83)
+    errors = []
+    for k in range(0, 9):
+        dt = 2.0**-k
+        times = [share * dt for share in shares]
+        ys = solved(solver, problem.field, problem.y0, (0.0, *times, dt), StepSize(steps=1), problem.name).ys
+        errors.append(max((y - problem.exact(t)).norm().item() for y, t in zip(ys[1:-1], times, strict=True)))
+        if errors[-1] < window(1.0)[0]:
+            break
+    slopes = slopes_of([error for error in errors if error >= window(1.0)[0]])
+    best = max(slopes[-3:], default=0.0)
+    if best < promised - 0.25:
+        raise Failure(
+            expected=f"errors within one step that fall with the power {promised} of its length (order {promised - 1})",
+            measured=f"powers {in_words(slopes)}: errors {in_words(errors)} where each step is half the one before",
+            cause="a coefficient of the interpolant is wrong, or `interpolant_order` is too high",
+            look="`interpolate`, the rows of `dense`, and `interpolant_order`",
+        )
+    return f"power {best:.2f} of the step, {promised} promised"
