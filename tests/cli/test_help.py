@@ -65,6 +65,7 @@ def test_commands_stand_in_the_order_of_work():
         "claims",
         "validate",
         "plugins",
+        "new",
         "doctor",
     ]
 
