@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from odebench import __version__
-from odebench.cli import claims, doctor, listing, new, plan, plot, plugins, report, run, show, validate
+from odebench.cli import claims, doctor, hooks, listing, new, plan, plot, plugins, report, run, show, validate
 from odebench.cli.group import Commands
 
 
@@ -26,5 +26,5 @@ def main() -> None:
     """
 
 
-for module in (run, plan, listing, show, report, plot, claims, validate, plugins, new, doctor):
+for module in (run, plan, listing, show, report, plot, claims, validate, plugins, new, hooks, doctor):
     main.add_command(module.command)

@@ -66,6 +66,7 @@ def test_commands_stand_in_the_order_of_work():
         "validate",
         "plugins",
         "new",
+        "hooks",
         "doctor",
     ]
 
