@@ -12,8 +12,9 @@ from matplotlib.colors import to_hex
 # seaborn's palette that is told apart with any colour vision, without its yellow and its pale pink, which are unreadable on
 # white, and its brown, too close to the orange. The marker repeats what the colour says.
 _BLUE, _ORANGE, _GREEN, _RED, _PURPLE, _, _, _GREY, _, _SKY = seaborn.color_palette("colorblind").as_hex()
-COLOURS = (_BLUE, _RED, _GREEN, _PURPLE, _ORANGE, _SKY, _GREY)
-# The two lengths have no common factor, so 7 x 11 methods get pairs of their own.
+_BLACK = "#1a1a1a"
+COLOURS = (_BLUE, _RED, _GREEN, _PURPLE, _ORANGE, _SKY, _GREY, _BLACK)
+# The two lengths have no common factor, so 8 x 11 methods get pairs of their own.
 MARKERS = ("o", "s", "^", "D", "P", "X", "v", "p", "h", "<", ">")
 
 

@@ -188,11 +188,11 @@ def test_powers_of_ticks():
     assert (power(1e-3), power(2e-3), power(1.0)) == ("10⁻³", "2·10⁻³", "10⁰")
 
 
-def test_seventy_seven_methods_look_different_and_always_the_same():
-    assert len(COLOURS) * len(MARKERS) == 77
-    names = [f"m{place:02}" for place in range(77)]
+def test_eighty_eight_methods_look_different_and_always_the_same():
+    assert len(COLOURS) * len(MARKERS) == 88
+    names = [f"m{place:02}" for place in range(88)]
     palette = Palette(names)
-    assert len({palette[name] for name in names}) == 77
+    assert len({palette[name] for name in names}) == 88
     assert [palette[name] for name in names] == [Palette(reversed(names))[name] for name in names]
 
 
