@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from odebench.contract import StepSize
 from odebench.errors import IncompatibleError
+from odebench.numerics.runge_kutta import ExplicitRungeKutta
 
 if TYPE_CHECKING:
+    from odebench.nn.block import ODEBlock
     from odebench.nn.evolving_field import EvolvingField
 
 
@@ -43,22 +46,39 @@ class HeldField(nn.Module):
 def freeze(network: nn.Module) -> nn.Module:
     """A copy of `network` for inference, in which each evolving field of configuration 2 is a plain module with its final weights.
 
+    An `ODEBlock` that takes one Euler step of length 1 becomes what that is, a `Residual`: such a network is as small and as fast
+    as the ordinary residual network. Other blocks go on solving, with the plain module as their field.
+
     Raises:
         IncompatibleError: the network has no evolving field, or one of configuration 1.
     """
+    from odebench.nn.block import ODEBlock
     from odebench.nn.evolving_field import EvolvingField
 
     if isinstance(network, EvolvingField):
         return frozen_module(network)
-    frozen = copy.deepcopy(network)
+    # In a list, so that the network itself may be what is replaced.
+    frozen = nn.ModuleList([copy.deepcopy(network)])
     fields = [(name, part) for name, part in frozen.named_modules() if isinstance(part, EvolvingField)]
     if not fields:
         raise IncompatibleError(f"{type(network).__name__} has no evolving field, so nothing in it can be frozen.")
     for name, field in fields:
         plain = frozen_module(field)
         parent, _, attribute = name.rpartition(".")
-        setattr(frozen.get_submodule(parent), attribute, plain if field.takes_time else HeldField(plain))
-    return frozen
+        block = frozen.get_submodule(parent)
+        if isinstance(block, ODEBlock) and not field.takes_time and _takes_one_euler_step(block):
+            parent, _, attribute = parent.rpartition(".")
+            setattr(frozen.get_submodule(parent), attribute, Residual(plain))
+        else:
+            setattr(block, attribute, plain if field.takes_time else HeldField(plain))
+    return frozen[0]
+
+
+def _takes_one_euler_step(block: ODEBlock) -> bool:
+    """Whether the block is z + f(z): the one stage of its method is at the start of its one step, whose length is 1."""
+    start, end = block.span
+    one_stage = isinstance(block.solver, ExplicitRungeKutta) and block.solver.tableau.stages == 1
+    return one_stage and end - start == 1.0 and isinstance(block.request, StepSize) and block.request.steps == 1
 
 
 def frozen_module(field: EvolvingField) -> nn.Module:

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import odebench
 from odebench.api import build
 from odebench.errors import FieldError, IncompatibleError
-from odebench.nn import EvolvingField, NoEvolution, ReactionDiffusionAdvection, Residual, freeze
+from odebench.nn import EvolvingField, NoEvolution, ODEBlock, ReactionDiffusionAdvection, Residual, freeze
 from odebench.plugins import build_registry
 from tests.nn.coupled_systems import (
     EVOLUTIONS,
@@ -329,6 +329,22 @@ def test_fields_inside_a_network_are_frozen_in_place():
         ("linear", frozen[1][0], network[1][0]),
     ):
         torch.testing.assert_close(got(t, start(kind)), expected(t, start(kind)), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("steps", "span", "plain"), [(1, (0.0, 1.0), True), (2, (0.0, 1.0), False), (1, (0.0, 2.0), False)]
+)
+def test_a_block_of_one_step_is_frozen_into_a_residual_one(steps, span, plain):
+    field = evolving("conv", "linear", configuration=2)
+    network = nn.Sequential(ODEBlock(field, solver="euler", steps=steps, gradient="anode", span=span), nn.Flatten())
+    frozen, z = freeze(network), start("conv").detach()
+    torch.testing.assert_close(frozen(z), network(z), rtol=0, atol=1e-13)
+    assert isinstance(frozen[0], Residual) is plain
+    assert isinstance(network[0], ODEBlock) and not any(isinstance(part, EvolvingField) for part in frozen.modules())
+    assert isinstance(freeze(network[0]), Residual) is plain
+    z1 = odebench.solve(field, z, span, solver="midpoint", steps=1).y1
+    midpoint = freeze(ODEBlock(field, solver="midpoint", steps=1, span=span))
+    torch.testing.assert_close(midpoint(z), z1, rtol=0, atol=1e-13)
 
 
 def test_batch_statistics_are_followed_as_in_the_module_itself():
