@@ -23,6 +23,9 @@ from odebench.contract.learning import right_class as right_class
 from odebench.contract.model import Model as Model
 from odebench.contract.model import Problem as Problem
 from odebench.contract.model import mean_square_of_final_state as mean_square_of_final_state
+from odebench.contract.network import NetworkField as NetworkField
+from odebench.contract.network import NetworkOfBlocks as NetworkOfBlocks
+from odebench.contract.network import Solve as Solve
 from odebench.contract.policy import StepPolicy as StepPolicy
 from odebench.contract.policy import Trial as Trial
 from odebench.contract.policy import Try as Try

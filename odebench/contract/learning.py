@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from odebench.contract.field import Field
+from odebench.contract.network import NetworkOfBlocks, Solve
 from odebench.errors import IncompatibleError
 
 
@@ -44,6 +46,9 @@ class Examples:
 class Learning:
     """One seeded instance of a model to be trained: answer = readout(state at ts[-1]), the state starting from the input.
 
+    Or a network of several ODE blocks, each solved over `ts`: answer = network(inputs, solve). Its `field` is a `NetworkField`, which
+    has the weights and cannot be solved, and its `readout` does nothing.
+
     Attributes:
         field: the vector field, initialised from the seed.
         readout: takes final states `(batch, *state)`, returns outputs `(batch, …)`; initialised from the seed.
@@ -54,6 +59,7 @@ class Learning:
             right and 0 where not, minus a squared error for values.
         metric: what the mean of the scores is called: "accuracy" for classes.
         chance: the mean score of an answer that does not look at its input; None where that says nothing.
+        network: the network of several blocks; None for one flow.
     """
 
     field: nn.Module
@@ -65,9 +71,22 @@ class Learning:
     score: Callable[[Tensor, Tensor], Tensor]
     metric: str = "accuracy"
     chance: float | None = None
+    network: NetworkOfBlocks | None = None
+
+    def answer(self, inputs: Tensor, solve: Solve, field: Field | None = None) -> Tensor:
+        """Outputs `(batch, …)`.
+
+        Args:
+            inputs: `(batch, *shape)`.
+            solve: how a field is solved over `ts`; called once for each block.
+            field: stands for the one field, such as its opaque form; means nothing for a network, which brings its own.
+        """
+        if self.network is not None:
+            return self.network(inputs, solve)
+        return self.readout(solve(self.field if field is None else field, inputs))
 
     def to(self, dtype: torch.dtype, device: torch.device | str) -> Learning:
-        """The same in `dtype` on `device`; field and readout are moved in place."""
+        """The same in `dtype` on `device`; field and readout are moved in place, and a network with its field."""
         return replace(
             self,
             field=self.field.to(dtype=dtype, device=device),

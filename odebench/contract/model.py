@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from odebench.contract.field import State
 from odebench.contract.learning import Learning
+from odebench.contract.network import NetworkOfBlocks
 from odebench.errors import IncompatibleError
 
 
@@ -35,6 +36,8 @@ class Problem:
         reversible_span: end of the span that a round trip uses; None means the whole of `ts`.
         stiff: an explicit method would need very many steps: the host computes its references with implicit ones.
         labels: the class of each row of y0, `(batch,)`, where rows belong to classes.
+        network: a network of several ODE blocks, each solved over the whole of `ts`; `field` is then a `NetworkField`, which has its
+            parameters and cannot be solved, y0 are its inputs, and the loss takes its outputs as `(1, batch, …)`.
     """
 
     field: nn.Module
@@ -46,6 +49,7 @@ class Problem:
     reversible_span: float | None = None
     stiff: bool = False
     labels: Tensor | None = None
+    network: NetworkOfBlocks | None = None
 
     def to(self, dtype: torch.dtype, device: torch.device | str) -> Problem:
         """The same problem with field and initial state rounded to `dtype` on `device` (the field is moved in place)."""
@@ -66,11 +70,13 @@ class Model(ABC):
     Attributes:
         name: kebab-case, stable for ever.
         source: where the problem comes from.
+        has_blocks: whether it is a network of several ODE blocks: then only tasks that take networks can ask it anything.
         known_failures: conformance checks that are known to fail, and why.
     """
 
     name: str
     source: ClassVar[str] = ""
+    has_blocks: ClassVar[bool] = False
     known_failures: ClassVar[dict[str, str]] = {}
 
     @abstractmethod

@@ -44,8 +44,8 @@ class Workplace:
 
     Attributes:
         learning: the model's data, weights and score, in the cell's dtype on its device. Its field is the module itself, for its
-            weights and its mode; what is solved is the setting's field, which is the same one, opaque and counted. None where
-            the model has nothing to learn.
+            weights and its mode; what is solved is the setting's field, which is the same one, opaque and counted. Its network hands
+            such fields to `solve`. None where the model has nothing to learn.
         policy: the cell's step policy; None where none takes part.
         build_solver: gives the solver of a name or of a table.
         folder: what is written here is kept, and found by the cells that need this one. Files of an interrupted run are there

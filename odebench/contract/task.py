@@ -23,7 +23,7 @@ class Setting:
 
     Attributes:
         problem: the model's problem, already in the cell's dtype on its device. `problem.field` is opaque there: it can be
-            called and tells its parameters, and that is all.
+            called and tells its parameters, and that is all. So are the fields that a network hands to `solve`.
         solver: the solver.
         gradient: the gradient method, or None where the task needs none.
         grid: how time is divided; `TrainedStep` where that follows from a training, None where a step policy chooses.
@@ -66,6 +66,7 @@ class Task(ABC):
         name: kebab-case, stable for ever.
         needs_gradient: whether a gradient method takes part.
         needs_training: whether a cell of it reads what the training of another cell left.
+        takes_networks: whether it can ask a network of several ODE blocks.
         learns: whether a step policy takes part, and the model must have something to learn.
         default_policy: name of the step policy where the suite names none; None where it must.
         parts: the parts of a record that are measured.
@@ -74,6 +75,7 @@ class Task(ABC):
     name: str
     needs_gradient: ClassVar[bool] = False
     needs_training: ClassVar[bool] = False
+    takes_networks: ClassVar[bool] = False
     learns: ClassVar[bool] = False
     default_policy: ClassVar[str | None] = None
     parts: ClassVar[tuple[str, ...]] = ("quality", "memory", "timing")

@@ -9,23 +9,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from odebench.models.evolutions import EvolutionChoice
 from odebench.models.network import Network, check_width, kaiming, kaiming_linear
-from odebench.models.seeded import ModelError, check_choice
-from odebench.nn import Evolution, EvolvingField, Kernel, NoEvolution, RateEvolution, ReactionDiffusionAdvection
-
-EVOLUTIONS = ("none", "reaction-diffusion-advection", "saturating")
-COEFFICIENTS = ("diffusion", "advection", "reaction")
-
-
-class Saturating(nn.Module):
-    """q(w) = ρ tanh(w): growth or decay of a bounded rate, so that no weight explodes whatever ρ becomes."""
-
-    def __init__(self, reaction: float) -> None:
-        super().__init__()
-        self.reaction = nn.Parameter(torch.tensor(reaction, dtype=torch.float64))
-
-    def forward(self, w: Tensor) -> Tensor:
-        return self.reaction * torch.tanh(w)
+from odebench.nn import EvolvingField
 
 
 class CoupledNet(Network):
@@ -77,19 +63,20 @@ class CoupledNet(Network):
         outputs: int = 8,
     ) -> None:
         super().__init__(data=data, batch=batch, span=span, outputs=outputs)
-        check_choice("evolution", evolution, EVOLUTIONS)
-        check_choice("nonlinearity", nonlinearity, ("none", "tanh"))
-        check_choice("configuration", configuration, (1, 2))
-        if not (math.isfinite(memory) and memory >= 0):
-            raise ModelError(f"`memory` is {memory!r}; it must be finite and at least 0.")
-        self.train = tuple(word.strip() for word in train.split(",")) if train != "none" else ()
-        for word in self.train:
-            check_choice("train", word, (*COEFFICIENTS, "none"))
-        self.width, self.evolution, self.nonlinearity = check_width(width), evolution, nonlinearity
-        self.diffusion, self.advection, self.reaction, self.per_layer = diffusion, advection, reaction, per_layer
-        self.memory, self.configuration = memory, configuration
-        self.weight_steps, self.weight_solver = weight_steps, weight_solver
-        self._evolution()  # refuses wrong coefficients before any data are loaded
+        self.width = check_width(width)
+        self.choice = EvolutionChoice(
+            evolution=evolution,
+            diffusion=diffusion,
+            advection=advection,
+            reaction=reaction,
+            train=train,
+            per_layer=per_layer,
+            nonlinearity=nonlinearity,
+            memory=memory,
+            configuration=configuration,
+            weight_steps=weight_steps,
+            weight_solver=weight_solver,
+        )
 
     def state_of(self, inputs: Tensor) -> Tensor:
         """Images as they are, all else flattened."""
@@ -105,30 +92,4 @@ class CoupledNet(Network):
         else:
             dim = math.prod(shape)
             enter, leave = kaiming_linear(dim, self.width, generator), kaiming_linear(self.width, dim, generator)
-        return EvolvingField(
-            nn.Sequential(enter, nn.Tanh(), leave),
-            self._evolution(),
-            kernel=Kernel(self._memory) if self.memory else None,
-            configuration=self.configuration,
-            weight_steps=self.weight_steps or None,
-            span=(0.0, float(self.span)),
-        )
-
-    def _evolution(self) -> Evolution:
-        if self.evolution == "none":
-            return NoEvolution()
-        if self.evolution == "saturating":
-            rate = Saturating(self.reaction)
-            rate.reaction.requires_grad_("reaction" in self.train)
-            return RateEvolution(rate, solver=self.weight_solver)
-        return ReactionDiffusionAdvection(
-            diffusion=self.diffusion,
-            advection=self.advection,
-            reaction=self.reaction,
-            nonlinearity=None if self.nonlinearity == "none" else self.nonlinearity,
-            per_layer=self.per_layer,
-            train=self.train,
-        )
-
-    def _memory(self, s: float) -> float:
-        return self.memory * math.exp(-self.memory * s)
+        return self.choice.field(nn.Sequential(enter, nn.Tanh(), leave), self.span)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
-from odebench.contract import Examples, Learning, Model, Problem, right_class
+from odebench.contract import Examples, Learning, Model, NetworkField, Problem, right_class
 from odebench.data import Dataset, load
 from odebench.data import check as check_data
 from odebench.models.seeded import ModelError, check_batch, generator_of, normal, output_times
@@ -63,6 +63,7 @@ class Network(Model):
             score=minus_squared_error if values else right_class,
             metric="negative squared error" if values else "accuracy",
             chance=_chance(train, test, loaded.classes),
+            network=_network_of(field),
         )
 
     def problem(self, seed: int) -> Problem:
@@ -80,6 +81,7 @@ class Network(Model):
             ts=output_times(self.span, self.outputs),
             loss=ReadoutLoss(readout, rows.targets, mse_loss if loaded.classes is None else cross_entropy),
             labels=None if loaded.classes is None else rows.targets,
+            network=_network_of(field),
         )
 
     def _examples(self, part: Examples) -> Examples:
@@ -120,7 +122,7 @@ def kaiming(layer: nn.Module, inputs: int, generator: torch.Generator) -> nn.Mod
     """The layer in float64, with weights from a normal distribution of variance 2/inputs, and biases 0.
 
     Args:
-        layer: has `weight` and `bias`; built on the device "meta", so that torch draws nothing for it.
+        layer: has a `weight`, and perhaps a `bias`; built on the device "meta", so that torch draws nothing for it.
         inputs: how many numbers each of its outputs is computed from.
         generator: where the weights come from.
 
@@ -129,7 +131,8 @@ def kaiming(layer: nn.Module, inputs: int, generator: torch.Generator) -> nn.Mod
     layer = layer.double().to_empty(device="cpu")
     with torch.no_grad():
         layer.weight.copy_(normal(generator, *layer.weight.shape) * math.sqrt(2.0 / inputs))
-        layer.bias.zero_()
+        if layer.bias is not None:
+            layer.bias.zero_()
     return layer
 
 
@@ -147,6 +150,10 @@ def check_width(width: int) -> int:
     if width < 1:
         raise ModelError(f"`width` is {width!r}; it must be at least 1.")
     return width
+
+
+def _network_of(field: nn.Module) -> nn.Module | None:
+    return field.network if isinstance(field, NetworkField) else None
 
 
 def _chance(train: Examples, test: Examples, classes: int | None) -> float:

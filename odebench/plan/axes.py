@@ -24,12 +24,13 @@ class Point:
         cell: the question.
         verdict: why it is not run; None where it is.
         parts: the parts of its record that are measured.
-        solver: what the cell's solver is.
+        model, solver: what the cell's model and solver are.
     """
 
     cell: Cell
     verdict: Verdict
     parts: tuple[str, ...]
+    model: Resolved
     solver: Resolved
 
 
@@ -155,8 +156,15 @@ class Axes:
                         missing=missing,
                         training=training.verdict if training else None,
                         learner=model if policy is not None else None,
+                        asked=(task, model if training is None else training.model),
                     )
-                    yield Point(cell=cell, verdict=verdict, parts=_parts(task), solver=solver)
+                    yield Point(
+                        cell=cell,
+                        verdict=verdict,
+                        parts=_parts(task),
+                        model=model if training is None else training.model,
+                        solver=solver,
+                    )
 
     def _places(self, training: Point | None) -> Iterator[tuple[str, str, int, int]]:
         """Device, dtype, threads and seed: the experiment's, else the training's, else the budget's."""

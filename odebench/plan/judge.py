@@ -35,6 +35,7 @@ class Judge:
         missing: str | None,
         training: Verdict = None,
         learner: Resolved | None = None,
+        asked: tuple[Resolved, Resolved] | None = None,
     ) -> Verdict:
         """What is against a combination.
 
@@ -46,6 +47,7 @@ class Judge:
             missing: why it has no grid, if it has none.
             training: the verdict on the training that it needs.
             learner: the model, where the task trains it.
+            asked: the task, and the model that it asks, its own or that of the training.
         """
         for one in used:
             if one.failure is not None:
@@ -61,6 +63,13 @@ class Judge:
             return (
                 Outcome.UNSUPPORTED,
                 f"The model {learner.choice.name!r} has no data to learn from, so it cannot be trained.",
+            )
+        if asked is not None and _wants_one_field(*asked):
+            task, model = asked
+            return (
+                Outcome.UNSUPPORTED,
+                f"The model {model.choice.name!r} is a network of several ODE blocks, and the task {task.choice.name!r} needs a model "
+                "with one vector field.",
             )
         verdicts = (self._pair(word, partner, solver) for word, partner in partners)
         return next((verdict for verdict in verdicts if verdict is not None), None)
@@ -88,6 +97,10 @@ def _supports(word: str, partner: Resolved, solver: Resolved) -> Verdict:
             f"`supports` of the {word} {name!r} returned {reason!r}. It must return None, or the reason as a string."
         )
     return Outcome.UNSUPPORTED, reason
+
+
+def _wants_one_field(task: Resolved, model: Resolved) -> bool:
+    return attribute(model.instance, "has_blocks", False) and not attribute(task.instance, "takes_networks", False)
 
 
 def attribute(instance: Any, name: str, default: bool) -> bool:

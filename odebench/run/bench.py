@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from odebench.contract import (
+    Field,
     GradientMethod,
     GridRequest,
     Problem,
@@ -24,6 +25,7 @@ from odebench.contract import (
 from odebench.errors import MeasurementError
 from odebench.plan.cell import Cell, Choice
 from odebench.plugins import Registry
+from odebench.run.opaque import opaque_network
 
 #: How far, relatively, the other initial states lie from the problem's: enough to tell answers apart, too little to change the problem.
 _PERTURBATION = {torch.float64: 1e-4, torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 6e-2}
@@ -47,10 +49,15 @@ class Bench:
     problem: Problem
     device: torch.device
 
-    def setting(self, field: Callable[..., Any]) -> Setting:
-        """What the task is given: everything, with `field` in the place of the module."""
+    def setting(self, wrap: Callable[[nn.Module], Field]) -> Setting:
+        """What the task is given: everything, with `wrap(field)` in the place of each field."""
+        network = self.problem.network
         return Setting(
-            problem=replace(self.problem, field=field),
+            problem=replace(
+                self.problem,
+                field=wrap(self.problem.field),
+                network=None if network is None else opaque_network(network, wrap),
+            ),
             solver=self.solver,
             gradient=self.gradient,
             grid=grid_request(self.cell.grid),

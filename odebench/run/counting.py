@@ -81,24 +81,30 @@ class _CountVjp(torch.autograd.Function):
 
 
 class Audit:
-    """Watches the code of the field while a plugin runs: evaluations that did not come through the counting field.
+    """Watches the code of fields while a plugin runs: evaluations that did not come through a counting field.
 
     A plugin could dig the module out of a closure or find it with `gc`, and call it uncounted. Python tells a profiler of each
     function that starts, so the field's own functions are recognised whoever calls them.
 
     Attributes:
-        uncounted: how often a module of the field was entered outside a counted evaluation.
+        uncounted: how often a module of a field was entered outside a counted evaluation.
         removed: whether the plugin took the profiler away.
     """
 
-    def __init__(self, module: nn.Module, counting: CountingField) -> None:
+    def __init__(self) -> None:
         self.uncounted = 0
         self.removed = False
         self._watching = False
-        self._counting = counting
-        self._parts = {id(part) for part in module.modules()}
+        self._countings: list[CountingField] = []
+        self._parts: set[int] = set()
+        self._codes = {nn.Module._call_impl.__code__}
+
+    def add(self, module: nn.Module, counting: CountingField) -> None:
+        """Watch the code of this field too, whose evaluations are counted there."""
+        self._countings.append(counting)
+        self._parts |= {id(part) for part in module.modules()}
         codes = [getattr(getattr(type(part), "forward", None), "__code__", None) for part in module.modules()]
-        self._codes = {code for code in codes if code is not None} | {nn.Module._call_impl.__code__}
+        self._codes |= {code for code in codes if code is not None}
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -120,8 +126,12 @@ class Audit:
         if event == "c_call":
             # Told before the call happens: taking the profiler away and putting it back is seen too.
             self.removed = self.removed or (argument is sys.setprofile and self._watching)
-        elif event == "call" and frame.f_code in self._codes and not self._counting.inside:
+        elif event == "call" and frame.f_code in self._codes and not self._inside:
             # The module may be called through its class, with any name for `self`: it is the first argument.
             code = frame.f_code
             if code.co_argcount and id(frame.f_locals.get(code.co_varnames[0])) in self._parts:
                 self.uncounted += 1
+
+    @property
+    def _inside(self) -> bool:
+        return any(counting.inside for counting in self._countings)

@@ -71,7 +71,7 @@ def memory_use(bench: Bench) -> MemoryUse:
 
 def passes(bench: Bench, y0: State) -> tuple[Callable[[], Answer], Callable[[Answer], None]]:
     """The cell's forward and backward pass from `y0`, with nothing between them and the plugin that counts or watches."""
-    setting = bench.setting(opaque(bench.problem.field))
+    setting = bench.setting(opaque)
     bench.forget_gradients()
     torch.manual_seed(bench.cell.seed)
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from odebench.contract import Field, NetworkOfBlocks, Solve
+
 
 def opaque(module: nn.Module, call: Callable[[Tensor, Any], Any] | None = None) -> Callable[[Tensor, Any], Any]:
     """A field that calls `module`, without an attribute that leads to it.
@@ -49,6 +51,27 @@ def opaque(module: nn.Module, call: Callable[[Tensor, Any], Any] | None = None) 
 
         OpaqueField.prepared_for_solve = prepared_for_solve
     return OpaqueField()
+
+
+def opaque_network(network: nn.Module, wrap: Callable[[nn.Module], Field]) -> NetworkOfBlocks:
+    """A network whose blocks hand `wrap(field)` to `solve` in the place of their fields, each wrapped once."""
+    # The modules are kept beside what stands for them, so that no other can have the identity of one.
+    wrapped: dict[int, tuple[nn.Module, Field]] = {}
+
+    def handed(field: nn.Module) -> Field:
+        if id(field) not in wrapped:
+            wrapped[id(field)] = (field, wrap(field))
+        return wrapped[id(field)][1]
+
+    class OpaqueNetwork:
+        """Outputs of inputs."""
+
+        __slots__ = ("__weakref__",)
+
+        def __call__(self, inputs: Tensor, solve: Solve) -> Tensor:
+            return network(inputs, lambda field, z: solve(handed(field), z))
+
+    return OpaqueNetwork()
 
 
 def _shells(module: nn.Module) -> tuple[nn.Module, ...]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from odebench.contract import Answer, Setting, State
+from odebench.contract import Answer, Field, NetworkField, Setting, State
 from odebench.errors import DivergedError, MeasurementError
 from odebench.run import global_state
 from odebench.run.answers import check_shapes, check_tensors, save_answer
@@ -94,9 +94,15 @@ class _Examiner:
         first = self._counter is None
         if first:
             self._counter = counter  # What was counted until an error is kept.
-        counting = CountingField(bench.problem.field, counter)
-        audit = Audit(bench.problem.field, counting)
-        setting = bench.setting(opaque(bench.problem.field, counting))
+        audit = Audit()
+
+        def watched(module: nn.Module) -> Field:
+            counting = CountingField(module, counter)
+            if not isinstance(module, NetworkField):  # its parts are the network's own, and no field
+                audit.add(module, counting)
+            return opaque(module, counting)
+
+        setting = bench.setting(watched)
         untouched = _copies(y0, bench.parameters)
         bench.forget_gradients()
         torch.manual_seed(bench.cell.seed)
@@ -186,13 +192,14 @@ def _copies(y0: State, parameters: tuple[Tensor, ...]) -> list[Tensor]:
 
 
 def _field_value(bench: Bench) -> Tensor:
-    """The field at the start, all elements in one."""
+    """The field at the start, all elements in one; for a network its outputs with an Euler step in each block."""
     y0 = bench.start(0)
     dtype = bench.leaves[0].dtype
     time_dtype = torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
     t = torch.full((), bench.problem.ts[0], dtype=time_dtype, device=bench.device)
+    network = bench.problem.network
     with torch.no_grad():
-        value = bench.problem.field(t, y0)
+        value = bench.problem.field(t, y0) if network is None else network(y0, lambda field, z: z + field(t, z))
     return torch.cat([leaf.reshape(-1).double() for leaf in (value if isinstance(value, tuple) else (value,))])
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from odebench.contract import Findings, Learning, Progress, Setting, Solver, Study, Workplace
+from odebench.contract import Field, Findings, Learning, Progress, Setting, Solver, Study, Workplace
 from odebench.errors import MeasurementError
 from odebench.outcome import Outcome
 from odebench.plan.cell import Cell
@@ -21,7 +21,7 @@ from odebench.plugins import Registry
 from odebench.run import global_state
 from odebench.run.bench import build, build_problem, dtype_of, grid_request
 from odebench.run.columns import values_and_reasons
-from odebench.run.opaque import opaque
+from odebench.run.opaque import opaque, opaque_network
 from odebench.run.request import Request, write_progress
 
 SERIES_FILE = "series.npz"
@@ -52,6 +52,24 @@ class Tally:
         return counted
 
 
+class Tallies:
+    """The tallies of all fields of a model."""
+
+    def __init__(self) -> None:
+        self._all: list[Tally] = []
+
+    @property
+    def count(self) -> int:
+        """Evaluations of all fields together."""
+        return sum(tally.count for tally in self._all)
+
+    def opaque(self, module: nn.Module) -> Field:
+        """The opaque form of a field, counted."""
+        tally = Tally(module)
+        self._all.append(tally)
+        return opaque(module, tally)
+
+
 def measure(request: Request, registry: Registry, folder: Path) -> dict[str, Any]:
     """Run the study of the request's cell in its artefact's folder, which the request names.
 
@@ -60,21 +78,21 @@ def measure(request: Request, registry: Registry, folder: Path) -> dict[str, Any
     """
     cell = request.cell
     study: Study = build("task", cell.task, registry)
-    setting, workplace, tally = _prepared(request, registry, folder)
+    setting, workplace, tallies = _prepared(request, registry, folder)
     torch.manual_seed(cell.seed)
     before = global_state.snapshot()
     findings = study.run(setting, workplace)
     changed = global_state.differences(before, global_state.snapshot(), global_state.RANDOM)
     result = _result(findings, workplace)
-    result["values"] |= {"nfe_method": "counted"} if tally.count else {}
+    result["values"] |= {"nfe_method": "counted"} if tallies.count else {}
     if changed:
         error = MeasurementError(f"It changed global state and left it so: {', '.join(changed)}.")
         result |= {"outcome": Outcome.ERROR.word, "reason": str(error)}
     return result
 
 
-def _prepared(request: Request, registry: Registry, folder: Path) -> tuple[Setting, Workplace, Tally]:
-    """Everything that the cell names, the field opaque and counted."""
+def _prepared(request: Request, registry: Registry, folder: Path) -> tuple[Setting, Workplace, Tallies]:
+    """Everything that the cell names, the fields opaque and counted."""
     cell = request.cell
     if request.artefact is None:
         raise MeasurementError(
@@ -82,10 +100,13 @@ def _prepared(request: Request, registry: Registry, folder: Path) -> tuple[Setti
         )
     learning = _learning(cell, registry)
     problem = build_problem(cell, registry)
-    module = problem.field if learning is None else learning.field
-    tally = Tally(module)
+    tallies, network = Tallies(), problem.network if learning is None else learning.network
+    if network is not None:
+        network = opaque_network(network, tallies.opaque)
+        learning = None if learning is None else replace(learning, network=network)
+    field = tallies.opaque(problem.field if learning is None else learning.field)
     setting = Setting(
-        problem=replace(problem, field=opaque(module, tally)),
+        problem=replace(problem, field=field, network=network),
         solver=build("solver", cell.solver, registry),
         gradient=None if cell.gradient is None else build("gradient", cell.gradient, registry),
         grid=grid_request(cell.grid),
@@ -97,10 +118,10 @@ def _prepared(request: Request, registry: Registry, folder: Path) -> tuple[Setti
         folder=Path(request.artefact),
         needed=tuple(map(Path, request.needed)),
         seed=cell.seed,
-        evaluations=lambda: tally.count,
+        evaluations=lambda: tallies.count,
         tell=_teller(folder),
     )
-    return setting, workplace, tally
+    return setting, workplace, tallies
 
 
 def _learning(cell: Cell, registry: Registry) -> Learning | None:

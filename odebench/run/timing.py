@@ -48,7 +48,7 @@ def measure(request: Request, bench: Bench, folder: Path) -> dict[str, Any]:
     Raises:
         MeasurementError: an answer is not the one that the quality part got for the same initial state.
     """
-    setting = bench.setting(opaque(bench.problem.field))
+    setting = bench.setting(opaque)
     starts = [bench.start(index) for index in range(request.repeats + 1)]
     first, clock = _Clock(), _Clock()
     gc.collect()

@@ -22,13 +22,15 @@ class Evaluation:
         outputs: the model's, `(examples, …)`, on CPU.
         scores: of each example, `(examples,)`, on CPU.
         loss: the mean over all examples.
-        solves: how many solves it took; the last one may be of fewer examples.
+        passes: how many times the model was called; the last time perhaps with fewer examples.
+        solves: how many solves that took: one each time, or one for each block of a network.
         accepted: accepted steps of all of them; None where the solver does not tell.
     """
 
     outputs: Tensor
     scores: Tensor
     loss: float
+    passes: int
     solves: int
     accepted: int | None
 
@@ -62,7 +64,7 @@ def evaluate(learning: Learning, field: Field, solver: Solver, grid: GridRequest
 
     Args:
         learning: readout, loss and score.
-        field: what is solved.
+        field: what is solved; a network brings its own fields.
         solver: with what.
         grid: how time is divided.
         examples: in the order in which they are answered.
@@ -73,28 +75,34 @@ def evaluate(learning: Learning, field: Field, solver: Solver, grid: GridRequest
     modules = (learning.field, learning.readout)
     training = [module.training for module in modules]
     rows = max(1, min(_ROWS, _ELEMENTS // max(1, examples.inputs[:1].numel())))
-    outputs, scores, losses, solutions = [], [], [], []
+    outputs, scores, losses, stats = [], [], [], []
+    tells = True
+
+    def solve(one: Field, z: Tensor) -> Tensor:
+        nonlocal tells
+        solution = solver.solve(one, z, learning.ts, grid)
+        stats.append(solution.stats)
+        tells = tells and (solution.grid is not None or bool(solution.stats.accepted))
+        return solution.y1
+
     try:
         for module in modules:
             module.eval()
         with torch.no_grad():
             for first in range(0, len(examples), rows):
                 part = examples[slice(first, first + rows)]
-                solution = solver.solve(field, part.inputs, learning.ts, grid)
-                answered = learning.readout(solution.y1)
+                answered = learning.answer(part.inputs, solve, field)
                 outputs.append(answered.cpu())
                 scores.append(learning.score(answered, part.targets).cpu())
                 losses.append(learning.loss(answered, part.targets).item() * len(part))
-                solutions.append(solution)
     finally:
         for module, mode in zip(modules, training, strict=True):
             module.train(mode)
-    stats = [solution.stats for solution in solutions]
-    tells = all(solution.grid is not None or solution.stats.accepted for solution in solutions)
     return Evaluation(
         outputs=torch.cat(outputs),
         scores=torch.cat(scores),
         loss=sum(losses) / len(examples),
-        solves=len(solutions),
+        passes=len(outputs),
+        solves=len(stats),
         accepted=sum(one.accepted for one in stats) if tells else None,
     )

@@ -23,6 +23,7 @@ class Swap(Study):
 
     name = "swap"
     needs_training = True
+    takes_networks = True
 
     def run(self, setting: Setting, workplace: Workplace) -> Findings:
         """Load the weights and evaluate."""
@@ -36,7 +37,7 @@ class Swap(Study):
         found = evaluate(learning, setting.field, setting.solver, grid, learning.test)
         evaluations = workplace.evaluations() - before
         values: dict[str, Any] = found.columns(learning, "test")
-        values["nfe_forward"] = mean(evaluations, found.solves)
+        values["nfe_forward"] = mean(evaluations, found.passes)
         values["steps_accepted"] = (
             Unknown("The solver does not tell its steps.") if found.steps is None else found.steps
         )

@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from odebench.contract import (
+    Field,
     Findings,
     GridRequest,
     Learning,
@@ -73,6 +75,7 @@ class Train(Study):
     name = "train"
     needs_gradient = True
     learns = True
+    takes_networks = True
     default_policy = "fixed"
     #: Seconds between two checkpoints: no parameter, since it changes no answer.
     checkpoint_every_s: ClassVar[float] = 20.0
@@ -165,8 +168,7 @@ class _Loop:
         inputs, targets = learning.train.inputs[rows], learning.train.targets[rows]
         self._optimiser.zero_grad()
         before = evaluations()
-        solution = setting.gradient.solve(setting.solver, setting.field, inputs, learning.ts, self._grid)
-        outputs = learning.readout(solution.y1)
+        outputs = learning.answer(inputs, self._solve, setting.field)
         loss = learning.loss(outputs, targets)
         solved = evaluations()
         loss.backward()
@@ -180,13 +182,20 @@ class _Loop:
             self._set_grid(grid)
         return value, metric, step, forward, differentiated - solved, evaluations() - differentiated
 
+    def _solve(self, field: Field, z: Tensor) -> Tensor:
+        setting = self._setting
+        # A copy, so that what comes after it keeps a state, and not all the solution's states.
+        return setting.gradient.solve(setting.solver, field, z, self._learning.ts, self._grid).y1.clone()
+
     def _attempt(self, solver: Solver, grid: GridRequest) -> Trial:
         """The present batch with the present weights, solved otherwise; leaves no trace."""
         learning, (inputs, targets) = self._learning, self._at
         metric, before = math.nan, self._workplace.evaluations()
         # That a solve goes astray is what the policy wants to know.
         with self._without_a_trace(), suppress(DivergedError):
-            outputs = learning.readout(solver.solve(self._setting.field, inputs, learning.ts, grid).y1)
+            outputs = learning.answer(
+                inputs, lambda field, z: solver.solve(field, z, learning.ts, grid).y1, self._setting.field
+            )
             metric = learning.score(outputs, targets).mean().item()
         return Trial(metric=metric, evaluations=self._workplace.evaluations() - before)
 
@@ -208,14 +217,24 @@ class _Loop:
         inputs = learning.train.inputs[self._batches.rows(0)]
         torch.manual_seed(self._workplace.seed)
         with self._without_a_trace():
-            grid = self._policy.begin(
-                setting.solver, self._workplace.build_solver, setting.field, inputs, learning.ts, setting.grid
-            )
+            field, z = self._first_block(inputs)
+            grid = self._policy.begin(setting.solver, self._workplace.build_solver, field, z, learning.ts, setting.grid)
         self._set_grid(grid)
         self._begin_checks = self._workplace.evaluations() - before
         state = load_checkpoint(self._workplace, self._notes)
         if state is not None:
             self._load(state)
+
+    def _first_block(self, inputs: Tensor) -> tuple[Field, Tensor]:
+        """The field that is solved first, and where it starts."""
+        asked: list[tuple[Field, Tensor]] = []
+
+        def skip(field: Field, z: Tensor) -> Tensor:
+            asked.append((field, z))
+            return z
+
+        self._learning.answer(inputs, skip, self._setting.field)
+        return asked[0]
 
     def _set_grid(self, grid: GridRequest) -> None:
         self._grid = grid

@@ -5,10 +5,13 @@ from __future__ import annotations
 from odebench import models
 from odebench.contract import Model
 
-MODELS: list[type[Model]] = []
-models.odebench_register_models(MODELS.append)
+REGISTERED: list[type[Model]] = []
+models.odebench_register_models(REGISTERED.append)
 
-BY_NAME = {model.name: model for model in MODELS}
+BY_NAME = {model.name: model for model in REGISTERED}
+#: Those with one vector field, and networks of several.
+MODELS = [model for model in REGISTERED if not model.has_blocks]
+NETWORKS_OF_BLOCKS = [model for model in REGISTERED if model.has_blocks]
 
 
 def leaves_of(state) -> tuple:

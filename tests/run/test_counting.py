@@ -96,7 +96,8 @@ def test_the_opaque_field_tells_parameters_and_buffers_and_no_module(counted):
 
 def watch(counted, use):
     module, _, field = counted
-    audit = Audit(module, field)
+    audit = Audit()
+    audit.add(module, field)
     with audit.watching():
         use()
     return audit

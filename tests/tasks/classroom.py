@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from odebench.contract import Examples, Learning, Problem, Setting, StepSize, Workplace, right_class
 from odebench.plugins import build_registry
+from odebench.run.opaque import opaque_network
 
 REGISTRY = build_registry(prefixes=[], strict=True)
 
@@ -49,7 +51,7 @@ class Calls:
 
     def __init__(self, module: nn.Module) -> None:
         self.count, self._module = 0, module
-        self.parameters = module.parameters
+        self.parameters, self.modules = module.parameters, module.modules
 
     def __call__(self, t, y):
         self.count += 1
@@ -78,11 +80,18 @@ def study(
     """Runs a study as the host does; gives its findings and how often the field was called."""
     folder.mkdir(parents=True, exist_ok=True)
     lesson = lesson or learning()
-    calls = Calls(lesson.field)
+    handed = [Calls(lesson.field)]
+    if lesson.network is not None:
+
+        def wrap(field: nn.Module) -> Calls:
+            handed.append(Calls(field))
+            return handed[-1]
+
+        lesson = replace(lesson, network=opaque_network(lesson.network, wrap))
     policy = policy or REGISTRY.get("step_policy", "fixed").build()
     findings = task.run(
         Setting(
-            problem=Problem(field=calls, y0=lesson.test.inputs, ts=lesson.ts),
+            problem=Problem(field=handed[0], y0=lesson.test.inputs, ts=lesson.ts),
             solver=build_solver(solver),
             gradient=None if gradient is None else REGISTRY.get("gradient", gradient).build(),
             grid=grid,
@@ -94,8 +103,8 @@ def study(
             folder=folder,
             needed=needed,
             seed=seed,
-            evaluations=lambda: calls.count,
+            evaluations=lambda: sum(calls.count for calls in handed),
             tell=tell,
         ),
     )
-    return findings, calls.count
+    return findings, sum(calls.count for calls in handed)
