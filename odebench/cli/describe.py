@@ -19,10 +19,13 @@ DECLARED = {
     "step_policy": ("chooses_first",),
 }
 
+# Characters of a coefficient that is shown with all its digits.
+_LONGEST = 45
+
 
 def describe(entry: Entry) -> dict[str, Any]:
     """Everything that `show` tells about an entry, as JSON values; figures that depend on parameters are those of the defaults."""
-    instance, reason = _instance(entry)
+    instance, reason = instance_of(entry)
     told: dict[str, Any] = {
         "kind": entry.kind,
         "name": entry.name,
@@ -40,10 +43,11 @@ def describe(entry: Entry) -> dict[str, Any]:
     told["not_built"] = reason
     if tableau := getattr(instance, "tableau", None):
         told["tableau"] = tableau_of(tableau)
+        told["embedded_order"] = getattr(tableau, "embedded_order", None)
     return told
 
 
-def _instance(entry: Entry) -> tuple[Any, str | None]:
+def instance_of(entry: Entry) -> tuple[Any, str | None]:
     """The plugin built with its defaults; else its class, and why it could not be built."""
     parameters = entry.parameters()
     missing = [name for name, default in parameters.items() if default is inspect.Parameter.empty]
@@ -96,6 +100,13 @@ def fraction(value: Any) -> str:
             sign, whole = ("-" if scaled < 0 else ""), str(abs(scaled.numerator)).rjust(digits + 1, "0")
             return f"{sign}{whole[:-digits]}.{whole[-digits:]}"
     return str(value)
+
+
+def rounded(tableau: dict[str, Any]) -> dict[str, Any]:
+    """The tableau with long coefficients, such as fractions of a root of many digits, as the nearest decimal of 17 digits."""
+    short = lambda text: text if len(text) <= _LONGEST else f"{float(Fraction(text)):.17g}"  # noqa: E731
+    rows = {name: row if row is None else [short(x) for x in row] for name, row in tableau.items() if name != "a"}
+    return rows | {"a": [[short(x) for x in row] for row in tableau["a"]]}
 
 
 def tableau_lines(tableau: dict[str, Any], width: int) -> list[str]:

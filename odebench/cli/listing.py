@@ -2,24 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from odebench.cli.describe import describe
+from odebench.cli.details import details
 from odebench.cli.options import json_option, plugin_option
 from odebench.cli.output import count, warn, write_json, write_table
+from odebench.cli.told import end_words, number_words, state_words
 
 if TYPE_CHECKING:
     from odebench.plugins import Registry
 
 _KINDS = {"solvers": "solver", "gradients": "gradient", "models": "model", "tasks": "task", "policies": "step_policy"}
-# By kind: headings, and the keys of `describe` below them.
-_COLUMNS = {
-    "solver": {"order": "order", "adaptive": "adaptive", "implicit": "implicit", "evaluations a step": "stages"},
-    "gradient": {"exact": "exact_for_discretisation", "memory": "memory"},
-    "model": {},
+
+
+def _cell(part: str, name: str, words: Callable[[Any], str] | None = None) -> Callable[[dict[str, Any]], Any]:
+    """A cell from what `details` found; empty where it found nothing."""
+
+    def cell(told: dict[str, Any]) -> Any:
+        found = told.get(part)
+        return None if found is None else words(found[name]) if words else found[name]
+
+    return cell
+
+
+def _works_with(part: str) -> Callable[[dict[str, Any]], str | None]:
+    """With how many of the other kind it works."""
+
+    def cell(told: dict[str, Any]) -> str | None:
+        found = told.get(part)
+        return None if found is None else f"{len(found['with'])} of {len(found['with']) + len(found['without'])}"
+
+    return cell
+
+
+def _span(told: dict[str, Any]) -> str | None:
+    problem = told.get("problem")
+    return None if problem is None else f"{problem['start']:g} to {problem['end']:g}"
+
+
+# By kind: headings, and the keys of `describe` below them, or what gives the cell.
+_COLUMNS: dict[str, dict[str, str | Callable[[dict[str, Any]], Any]]] = {
+    "solver": {
+        "order": "order",
+        "adaptive": "adaptive",
+        "implicit": "implicit",
+        "evaluations a step": _cell("cost", "forward", number_words),
+        "stable, real axis": _cell("stability", "real_end", end_words),
+        "imaginary axis": _cell("stability", "imaginary_end", end_words),
+        "gradients": _works_with("gradients"),
+    },
+    "gradient": {
+        "exact": "exact_for_discretisation",
+        "memory": "memory",
+        "backward: evaluations a step": _cell("cost", "backward", number_words),
+        "VJPs": _cell("cost", "vjps", number_words),
+        "with": _cell("cost", "solver"),
+        "solvers": _works_with("solvers"),
+    },
+    "model": {
+        "state": _cell("problem", "state", state_words),
+        "times": _span,
+        "parameters": _cell("problem", "parameters"),
+        "closed form": _cell("problem", "closed_form"),
+        "can be trained": _cell("problem", "can_learn"),
+    },
     "task": {"needs a gradient method": "needs_gradient"},
     "step_policy": {"finds the first step": "chooses_first"},
 }
@@ -52,7 +103,7 @@ def command(kind: str, folder: Path, local_files: tuple[Path, ...], as_json: boo
     from odebench.plugins import build_registry
 
     registry = build_registry(local_files=local_files)
-    entries = [describe(entry) for entry in registry.entries(_KINDS[kind])]
+    entries = [describe(entry) | details(entry, registry) for entry in registry.entries(_KINDS[kind])]
     if as_json:
         write_json(entries)
         return
@@ -60,7 +111,12 @@ def command(kind: str, folder: Path, local_files: tuple[Path, ...], as_json: boo
     write_table(
         ("name", *columns, "description", "from"),
         (
-            (told["name"], *(told[key] for key in columns.values()), told["description"], _origin(told))
+            (
+                told["name"],
+                *(column(told) if callable(column) else told[column] for column in columns.values()),
+                told["description"],
+                _origin(told),
+            )
             for told in entries
         ),
     )

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from odebench.cli.describe import DECLARED, describe, tableau_lines
+from odebench.cli.describe import DECLARED, describe, rounded, tableau_lines
+from odebench.cli.details import details
 from odebench.cli.options import json_option, plugin_option
 from odebench.cli.output import console, word, write_json
+from odebench.cli.told import cost_words, pairs_lines, problem_lines, stability_lines
 from odebench.errors import OdebenchError, kind_in_words, nearest
 
 if TYPE_CHECKING:
@@ -28,28 +30,55 @@ _WORDS = {
     "chooses_first": "finds the first step itself",
 }
 
+# A tableau that is wider, also in a pipe, is written one coefficient after the other.
+_WIDEST = 140
+
 
 @click.command("show")
 @click.argument("name", metavar="NAME")
+@click.option(
+    "--plot",
+    "figure",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw where the solver is stable into a PNG, SVG or PDF file.",
+)
 @plugin_option
 @json_option
-def command(name: str, local_files: tuple[Path, ...], as_json: bool) -> None:
-    """Show what a solver, gradient method, model, task or step policy is, and where it comes from.
+def command(name: str, figure: Path | None, local_files: tuple[Path, ...], as_json: bool) -> None:
+    """Show what a solver, gradient method, model, task or step policy is, what it costs, and where it comes from.
 
     \b
     Example:
-      odebench show dopri5
+      odebench show dopri5 --plot stability.png
       odebench show gradient:anode
 
-    A NAME that several kinds have is asked for as kind:NAME.
+    A NAME that several kinds have is asked for as kind:NAME. Costs are counted on a small field; where a solver has no tableau,
+    its stability function is measured.
     """
     from odebench.plugins import build_registry
 
-    told = describe(_find(build_registry(local_files=local_files), name))
+    registry = build_registry(local_files=local_files)
+    entry = _find(registry, name)
+    told = describe(entry) | details(entry, registry)
+    if figure is not None:
+        _draw(told, figure)
     if as_json:
         write_json(told)
     else:
         click.echo("\n".join(_lines(told)))
+
+
+def _draw(told: dict[str, Any], figure: Path) -> None:
+    """Write the figure that `--plot` asks for."""
+    from odebench.report.stability_figure import write_stability
+
+    if told.get("stability") is None:
+        raise OdebenchError(
+            f"{told['name']!r} has no stability function to draw: that takes a solver with a tableau, or one whose steps are all "
+            "alike."
+        )
+    write_stability(told["name"], told["stability"], figure)
 
 
 def _find(registry: Registry, asked: str) -> Entry:
@@ -83,6 +112,10 @@ def _lines(told: dict[str, Any]) -> list[str]:
     origin = f"{told['distribution']} {told['version']}" if told["distribution"] else f"local file {told['plugin']}"
     facts = [("kind", kind_in_words(told["kind"])), ("from", origin)]
     facts += [(_WORDS[key], word(told[key])) for key in DECLARED[told["kind"]] if told[key] is not None]
+    if told.get("embedded_order") is not None:
+        facts.append(("order of the embedded method", told["embedded_order"]))
+    if cost := cost_words(told.get("cost")):
+        facts.append(("cost of a step, counted", cost))
     if told["source"] and "Source:" not in told["text"]:
         facts.append(("source", told["source"]))
     if told["not_built"]:
@@ -99,9 +132,26 @@ def _lines(told: dict[str, Any]) -> list[str]:
     if told["known_failures"]:
         lines += ["", "known failures"]
         lines += [f"  {check}: {why}" for check, why in told["known_failures"].items()]
+    for heading, found in _found(told).items():
+        lines += ["", heading, *(f"  {line}" for line in found)]
     if told.get("tableau"):
-        lines += ["", "tableau", *(f"  {line}" for line in tableau_lines(told["tableau"], console().width - 2))]
+        width = min(console().width, _WIDEST) - 2
+        lines += ["", "tableau", *(f"  {line}" for line in tableau_lines(rounded(told["tableau"]), width))]
     return lines
+
+
+def _found(told: dict[str, Any]) -> dict[str, list[str]]:
+    """What was found out about it, under headings."""
+    found = {}
+    if "stability" in told:
+        found["stability"] = stability_lines(told["stability"])
+    if "gradients" in told:
+        found["gradient methods"] = pairs_lines(told["gradients"], "gradient method")
+    if "solvers" in told:
+        found["solvers"] = pairs_lines(told["solvers"], "solver")
+    if told.get("problem"):
+        found["problem"] = problem_lines(told["problem"])
+    return found
 
 
 def _toml(value: Any) -> str:

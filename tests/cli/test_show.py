@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from fractions import Fraction
 
 import pytest
@@ -107,3 +108,49 @@ def test_a_wide_tableau_becomes_rows():
     tableau = {"c": ["0", "1/2"], "a": [[], ["1/2"]], "b": ["0", "1"], "b_hat": None}
     assert tableau_lines(tableau, 80) == ["  0 |", "1/2 | 1/2", "----+--------", "  b |   0  1"]
     assert tableau_lines(tableau, 10) == ["c[0] = 0, a[0] = ()", "c[1] = 1/2, a[1] = (1/2)", "b = (0, 1)"]
+
+
+def test_a_solver_is_shown_with_its_stability_its_cost_and_what_goes_with_it(call):
+    text = call("show", "rk4").output
+    assert "R(z) = 1 + z + 1/2 z² + 1/6 z³ + 1/24 z⁴" in text
+    assert "on the negative real axis up to 2.79, on the imaginary axis up to 2.83" in text
+    assert re.search(r"cost of a step, counted +4 evaluations", text)
+    assert "L-stable: |R| ≤ 1 on the whole left half plane" in call("show", "kvaerno3").output
+    told = json.loads(call("show", "rk4", "--json").output)
+    assert told["stability"]["numerator"] == ["1", "1", "1/2", "1/6", "1/24"]
+    assert "direct" in told["gradients"]["with"]
+
+
+def test_a_step_without_a_tableau_has_its_stability_measured(call, good_plugin):
+    text = call("show", "halver", "--plugin", good_plugin).output
+    assert "R(z) = 1 + 1/2 z   (measured)" in text
+    assert "negative real axis up to 4," in text
+
+
+def test_a_gradient_method_is_shown_with_its_cost_and_the_solvers_that_it_refuses(call, tmp_path):
+    opaque = tmp_path / "opaque.py"
+    opaque.write_text(
+        "import odebench\n"
+        "class Opaque(odebench.OpaqueSolver):\n    '''Leaves torch.'''\n    name, order, differentiable = 'opaque', 1, False\n"
+        "    def solve(self, field, y0, ts, grid, inputs=()): raise ValueError\n"
+        "@odebench.hookimpl\ndef odebench_register_solvers(register):\n    register(Opaque)\n"
+    )
+    text = call("show", "anode", "--plugin", opaque).output
+    assert re.search(r"cost of a step, counted +6 evaluations forward, 6 backward, 6 VJPs \(with dopri5\)", text)
+    assert re.search(r"not with .*opaque.*: It is opaque to autograd", text)
+
+
+def test_a_model_is_shown_with_the_shape_of_its_problem(call):
+    text = call("show", "logistic").output
+    assert "state 64 × 1, 9 output times from 0 to 5, 2 parameters" in text
+    assert "its solution is known in closed form" in text
+
+
+def test_the_region_of_stability_is_drawn_into_a_file(call, tmp_path):
+    path = tmp_path / "figures" / "rk4.png"
+    assert call("show", "rk4", "--plot", path).exit_code == 0
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert "must be one of .png, .svg, .pdf" in call("show", "rk4", "--plot", tmp_path / "rk4.gif").stderr
+    refused = call("show", "anode", "--plot", path)
+    assert refused.exit_code == 2
+    assert "'anode' has no stability function to draw" in refused.stderr
