@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 #: More kinds of failure than this are in the report only.
 _SHOWN_FAILURES = 8
-_LONGEST_REASON = 140
+#: A reason says at its end what to do. One that only repeats another cell's is shorter.
+_LONGEST_REASON, _LONGEST_REPETITION = 700, 140
+#: What differs between reasons that say the same: numbers, and the ids of cells.
+_PARTICULARS = re.compile(r"\b[0-9a-f]{16}\b|\d[\d.,e+-]*")
 #: `odebench.data.official.FOLDER_VARIABLE`, which torch stands before.
 _DATA_VARIABLE = "ODEBENCH_DATA"
 
@@ -160,21 +163,24 @@ def _write(folder: Path, index: Path | None, summary: RunSummary, answers: list[
 
 
 def _write_failures(summary: RunSummary) -> None:
-    """Cells that did not end ok, those whose reasons differ in numbers only together."""
+    """Cells that did not end ok, those whose reasons differ in numbers and cells only together."""
+    from odebench.outcome import Outcome
+
     groups: dict[tuple[str, str], list[tuple[Cell, str]]] = {}
     for cell, outcome, reason in summary.failures:
-        alike = re.sub(r"\d[\d.,e+-]*", "#", reason or "")
-        groups.setdefault((outcome.word.replace("_", " "), alike), []).append((cell, reason or ""))
+        longest = _LONGEST_REPETITION if outcome is Outcome.BLOCKED else _LONGEST_REASON
+        alike = _PARTICULARS.sub("#", reason or "")
+        groups.setdefault((outcome.word.replace("_", " "), alike), []).append((cell, _shortened(reason or "", longest)))
     shown = sorted(groups.items(), key=lambda group: -len(group[1]))[:_SHOWN_FAILURES]
     write_table(
         ("not ok", "cells", "such as", "because"),
-        ((word, len(cells), cell_words(cells[0][0]), _shortened(cells[0][1])) for (word, _), cells in shown),
+        ((word, len(cells), cell_words(cells[0][0]), cells[0][1]) for (word, _), cells in shown),
     )
     if len(groups) > _SHOWN_FAILURES:
         click.echo(f"… and {len(groups) - _SHOWN_FAILURES} more kinds, in the report.")
     click.echo()
 
 
-def _shortened(text: str) -> str:
+def _shortened(text: str, longest: int) -> str:
     """The beginning of a reason; the report has all of it."""
-    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON].rsplit(' ', 1)[0]} …"
+    return text if len(text) <= longest else f"{text[:longest].rsplit(' ', 1)[0]} …"

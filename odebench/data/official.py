@@ -82,8 +82,8 @@ class Publication:
         if found != expected:
             raise DataError(
                 f"{self.name}: {path} is not the published file: its MD5 is {found}, that of the published one {expected}. The "
-                f"download may have been cut off, or it is another file. {self.advice} To use it as it is, say so: "
-                f"{{ name = {self.name!r}, verify = false }}."
+                f"download may have been cut off, or it is another file. {self.advice} To use it as it is, say so in "
+                f'the suite: data = {{ name = "{self.name}", verify = false }}.'
             )
 
 

@@ -88,3 +88,18 @@ def test_the_folder_of_the_data_reaches_the_measured_process(call, tmp_path, mon
     assert result.exit_code == 0, result.output
     (record,) = (json.loads(file.read_text()) for file in (folder / "cells").iterdir())
     assert record["parts"]["quality"]["values"]["data_dir"].endswith("/data")
+
+
+def test_what_to_download_is_said_whole_and_once(call, tmp_path, monkeypatch):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    suite = tmp_path / "digits.toml"
+    suite.write_text(
+        SUITE.replace('"small-lesson"', '{ name = "linear-net", data = "mnist" }\nseed = [0, 1]').replace(
+            "[0.5, 1.0]", "1.0"
+        )
+    )
+    told = call("run", suite, "--no-report", "--into", tmp_path / "r" / "lessons").stdout.splitlines()
+    errors, repetitions = ([line for line in told if line.startswith(word)] for word in ("error", "blocked"))
+    assert len(errors) == len(repetitions) == 1
+    assert "from https://ossci-datasets.s3.amazonaws.com/mnist/ and put them into mnist in the folder" in errors[0]
+    assert repetitions[0].endswith("…")
