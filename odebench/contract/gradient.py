@@ -21,6 +21,8 @@ class GradientMethod(ABC):
         name: kebab-case, stable for ever; an adapter's carries its library as prefix.
         exact_for_discretisation: whether the gradient equals, to rounding, that of the discrete solution on the same grid.
         memory: claimed growth of the peak with the number of steps N and of evaluations a step s: "O(N s)", "O(N)", "O(1)".
+        twice_differentiable: whether the gradients can be differentiated again; otherwise that is an error.
+        times_differentiable: whether output times that require a gradient get it; otherwise they are refused.
         source: where the method is published.
         known_failures: conformance checks that are known to fail, and why.
     """
@@ -28,6 +30,8 @@ class GradientMethod(ABC):
     name: str
     exact_for_discretisation: bool
     memory: str
+    twice_differentiable: ClassVar[bool] = False
+    times_differentiable: ClassVar[bool] = False
     source: ClassVar[str] = ""
     known_failures: ClassVar[dict[str, str]] = {}
 

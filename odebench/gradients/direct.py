@@ -19,6 +19,7 @@ class Direct(GradientMethod):
     name = "direct"
     exact_for_discretisation = True
     memory = "O(N s)"
+    twice_differentiable = True
     source = (
         "Reverse accumulation: S. Linnainmaa, BIT 16, 1976, doi:10.1007/BF01931367; through an ODE solver as in "
         "A. Gholami et al., IJCAI 2019, arXiv:1902.10298 (full storage)"

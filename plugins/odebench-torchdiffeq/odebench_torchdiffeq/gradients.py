@@ -39,6 +39,7 @@ class Direct(TorchdiffeqGradient):
     name: ClassVar[str] = "torchdiffeq/direct"
     exact_for_discretisation = False
     memory = "O(N s)"
+    twice_differentiable = True
 
     def supports(self, solver: Solver) -> str | None:
         """torchdiffeq's own solvers that autograd can pass."""
