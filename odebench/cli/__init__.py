@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from odebench import __version__
-from odebench.cli import claims, doctor, hooks, listing, new, plan, plot, plugins, report, run, show, validate
+from odebench.cli import check, claims, doctor, hooks, listing, new, plan, plot, plugins, report, run, show, validate
 from odebench.cli.group import Commands
 
 
@@ -21,10 +21,10 @@ def main() -> None:
     Example:
       odebench run suites/quickstart.toml
 
-    Exit codes: 0 done; 1 a claim is false, a model is tied to its solver, or --strict failed; 2 wrong usage, a faulty suite,
-    or --strict-plugins failed; 3 undecided; 130 interrupted.
+    Exit codes: 0 done; 1 a claim is false, a check failed, a model is tied to its solver, or --strict failed; 2 wrong usage,
+    a faulty suite, or --strict-plugins failed; 3 undecided; 130 interrupted.
     """
 
 
-for module in (run, plan, listing, show, report, plot, claims, validate, plugins, new, hooks, doctor):
+for module in (run, plan, listing, show, report, plot, check, claims, validate, plugins, new, hooks, doctor):
     main.add_command(module.command)

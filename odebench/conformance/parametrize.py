@@ -16,9 +16,16 @@ def parametrize_with_checks(plugins: Iterable[Any], checks: Callable[[Any], list
     Args:
         plugins: instances.
         checks: gives the checks of one of them.
+
+    Raises:
+        ValueError: a plugin declares a known failure of what is no check of it.
     """
     import pytest
 
+    plugins = list(plugins)
+    if checks is checks_of:  # a selection says nothing against what it leaves out
+        for plugin in plugins:
+            refuse_stale_known_failures(plugin, checks(plugin))
     return pytest.mark.parametrize(
         ("plugin", "check"),
         [
@@ -34,3 +41,18 @@ def _marks(plugin: Any, check: str) -> list[Any]:
 
     reason = plugin.known_failures.get(check)
     return [] if reason is None else [pytest.mark.xfail(reason=reason, strict=True)]
+
+
+def refuse_stale_known_failures(plugin: Any, checks: Iterable[Check]) -> None:
+    """Raise where `known_failures` names what is no check of this plugin: a gap that is gone, or misspelt.
+
+    Raises:
+        ValueError: naming it.
+    """
+    names = {check.__name__ for check in checks}
+    stale = sorted(set(plugin.known_failures) - names)
+    if stale:
+        raise ValueError(
+            f"{plugin.name}: `known_failures` names {', '.join(stale)}, but its checks are {', '.join(sorted(names))}. "
+            "Correct the name, or delete it."
+        )

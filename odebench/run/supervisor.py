@@ -26,6 +26,8 @@ from odebench.run.output import Output
 
 #: A child may take so long to import plugins and to start an interpreter; its time limit runs from then on.
 START_S = 60.0
+#: The module that does a part of a run; other launchers name their own.
+WORKER = "odebench.run.worker"
 
 
 @dataclass(kw_only=True)
@@ -48,12 +50,13 @@ class Supervisor:
 
     Args:
         control: stream socket to the launcher; its end is the order to kill everything and go.
-        mode: "fork" runs `odebench.run.worker.serve` in a fork of this process; "spawn" starts a new interpreter for it.
+        mode: "fork" runs the worker's `serve` in a fork of this process; "spawn" starts a new interpreter for it.
         scratch: folder of all of the launcher's parts, to be removed where the launcher goes without a word.
+        worker: the module that does what a child is asked for.
     """
 
-    def __init__(self, control: socket.socket, mode: str, scratch: Path) -> None:
-        self._control, self._mode, self._scratch = control, mode, scratch
+    def __init__(self, control: socket.socket, mode: str, scratch: Path, worker: str = WORKER) -> None:
+        self._control, self._mode, self._scratch, self._worker = control, mode, scratch, worker
         self._dismissed = False
         self._children: dict[int, _Child] = {}
         self._received = bytearray()
@@ -158,8 +161,8 @@ class Supervisor:
             os.close(write)
             if self._mode == "spawn":
                 os.set_inheritable(begun, True)
-                os.execv(sys.executable, [sys.executable, "-m", "odebench.run.worker", folder, str(begun)])
-            importlib.import_module("odebench.run.worker").serve(Path(folder), begun)
+                os.execv(sys.executable, [sys.executable, "-m", self._worker, folder, str(begun)])
+            importlib.import_module(self._worker).serve(Path(folder), begun)
             sys.stdout.flush()
             sys.stderr.flush()
         except BaseException:  # noqa: BLE001 - nothing may reach the supervisor's own loop
@@ -277,10 +280,10 @@ def main(arguments: list[str]) -> None:
         for module in options["preload"]:
             importlib.import_module(module)
         if options["prefixes"] is not None:
-            importlib.import_module("odebench.run.worker").load_plugins(tuple(options["prefixes"]), ())
+            importlib.import_module(WORKER).load_plugins(tuple(options["prefixes"]), ())
         gc.collect()
         gc.freeze()
-    Supervisor(control, options["mode"], Path(options["scratch"])).run()
+    Supervisor(control, options["mode"], Path(options["scratch"]), options.get("worker", WORKER)).run()
 
 
 if __name__ == "__main__":

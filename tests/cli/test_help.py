@@ -62,6 +62,7 @@ def test_commands_stand_in_the_order_of_work():
         "show",
         "report",
         "plot",
+        "check",
         "claims",
         "validate",
         "plugins",

@@ -1,0 +1,200 @@
+"""Processes that run one job after the other, each in a child of its own: the launcher's side. Nothing here needs torch."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import selectors
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from odebench.run.executors import Environment, ExecutorError
+
+CHILD = "odebench.conformance.child"
+MOST_SLOTS = 4
+
+
+@dataclass(kw_only=True)
+class Job:
+    """One request to a child.
+
+    Attributes:
+        request: JSON values.
+        limit_s: after so many seconds the child is killed.
+        label: whatever the caller knows it by.
+        folder: where the child reads and writes.
+        message: how the supervisor says that it ended; None where the supervisor itself was lost.
+    """
+
+    request: dict[str, Any]
+    limit_s: float
+    label: Any = None
+    folder: Path = field(default_factory=Path)
+    message: dict[str, Any] | None = None
+
+    def read(self, name: str) -> str:
+        """A file that the child left, as text; empty where there is none."""
+        try:
+            return (self.folder / name).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
+
+@dataclass(eq=False, kw_only=True)
+class _Slot:
+    """A supervisor, which has one child at a time: whoever takes it along is known."""
+
+    process: subprocess.Popen[bytes]
+    control: socket.socket
+    log: Path
+    mode: str
+    ready: bool = False
+    received: bytearray = field(default_factory=bytearray)
+    job: Job | None = None
+
+
+class Slots:
+    """Runs jobs, as many at once as there are cores; use as a context manager.
+
+    Args:
+        most: jobs at once; None takes the cores that this process may use, up to `MOST_SLOTS`.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._most = most or min(cores, MOST_SLOTS)
+        self._scratch = Path(tempfile.mkdtemp(prefix="odebench-"))
+        self._numbers = itertools.count()
+        self._waiting: deque[Job] = deque()
+        self._slots: list[_Slot] = []
+        self._selector = selectors.DefaultSelector()
+
+    def __enter__(self) -> Slots:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for slot in list(self._slots):
+            self._dismiss(slot)
+        self._selector.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def run(self, jobs: list[Job]) -> Iterator[Job]:
+        """Each job when it is over; its folder lives until the next one is asked for.
+
+        Raises:
+            ExecutorError: no process can be started.
+        """
+        self._waiting.extend(jobs)
+        running = len(jobs)
+        while running:
+            self._fill()
+            for key, _ in self._selector.select():
+                for job in self._hear(key.data):
+                    running -= 1
+                    yield job
+                    shutil.rmtree(job.folder, ignore_errors=True)
+
+    def _fill(self) -> None:
+        """Give waiting jobs to idle slots, and open slots for the rest."""
+        for slot in self._slots:
+            if slot.job is None and self._waiting:
+                self._give(slot, self._waiting.popleft())
+        while self._waiting and len(self._slots) < self._most:
+            self._give(self._open("fork"), self._waiting.popleft())
+
+    def _give(self, slot: _Slot, job: Job) -> None:
+        number = next(self._numbers)
+        job.folder = self._scratch / str(number)
+        (job.folder / "work").mkdir(parents=True)
+        (job.folder / "request.json").write_text(json.dumps(job.request), encoding="utf-8")
+        slot.job = job
+        order = {"order": "start", "id": number, "folder": str(job.folder), "timeout_s": job.limit_s}
+        with contextlib.suppress(OSError):  # it died: its socket's end will tell
+            slot.control.sendall(json.dumps(order).encode() + b"\n")
+
+    def _open(self, mode: str) -> _Slot:
+        environment = Environment()
+        if environment.ways()[0]["mode"] != "fork":
+            mode = "spawn"
+        preload = [CHILD] if mode == "fork" else []
+        options = {"mode": mode, "preload": preload, "prefixes": None, "scratch": str(self._scratch), "worker": CHILD}
+        log = self._scratch / f"supervisor-{next(self._numbers)}.log"
+        mine, its = socket.socketpair()
+        with its, open(log, "wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "odebench.run.supervisor", str(its.fileno()), json.dumps(options)],
+                pass_fds=(its.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment.variables(),
+                cwd=self._scratch,
+                start_new_session=True,  # Ctrl-C is for the launcher, which then ends the rest in order
+            )
+        slot = _Slot(process=process, control=mine, log=log, mode=mode)
+        self._slots.append(slot)
+        self._selector.register(mine, selectors.EVENT_READ, slot)
+        return slot
+
+    def _hear(self, slot: _Slot) -> list[Job]:
+        """What a supervisor tells: the job that is over, if one is."""
+        try:
+            data = slot.control.recv(65536)
+        except OSError:
+            data = b""
+        if not data:
+            return self._lost(slot)
+        slot.received += data
+        over = []
+        while b"\n" in slot.received:
+            line, _, rest = bytes(slot.received).partition(b"\n")
+            slot.received = bytearray(rest)
+            message = json.loads(line)
+            if message["event"] == "ready":
+                slot.ready = True
+                if message["threads"] > 1 and slot.mode == "fork":  # its forks would lack them, and may hang
+                    self._give_another(slot)
+                    return over
+            elif slot.job is not None:
+                slot.job.message = message
+                over.append(slot.job)
+                slot.job = None
+        return over
+
+    def _give_another(self, slot: _Slot) -> None:
+        job = slot.job
+        self._dismiss(slot)
+        replacement = self._open("spawn")
+        if job is not None:
+            self._give(replacement, job)
+
+    def _lost(self, slot: _Slot) -> list[Job]:
+        """A supervisor died: its one child took it along, or it never came up."""
+        told = slot.log.read_text(errors="replace")[-2000:]
+        self._dismiss(slot)
+        if not slot.ready:
+            raise ExecutorError(f"No process can be started to run checks in: {sys.executable} said:\n{told}")
+        return [] if slot.job is None else [slot.job]
+
+    def _dismiss(self, slot: _Slot) -> None:
+        """End a supervisor: the end of its socket makes it kill its child and go."""
+        self._slots.remove(slot)
+        self._selector.unregister(slot.control)
+        with contextlib.suppress(OSError):
+            slot.control.sendall(b'{"order": "go"}\n')
+        slot.control.close()
+        try:
+            slot.process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            slot.process.kill()
+            slot.process.wait()
