@@ -132,7 +132,9 @@ def check_tuple_states(method: GradientMethod) -> str:
         worst = max(
             worst,
             demand_close(
-                *(trial.gradients, expected, bound),
+                trial.gradients,
+                expected,
+                bound,
                 "the gradient of each tensor of a tuple state as autograd gives it",
                 "how the gradients of the outputs are packed, and those of the state unpacked",
             ),
@@ -152,7 +154,9 @@ def check_steps_for_each_row(method: GradientMethod) -> str:
             return f"refused: {refusal}"
         expected = recorded(companion, field, y0, (0.0, 1.0), trial.solution.grid)
         demand_close(
-            *(trial.gradients, expected, rounding(10 * evaluations_of(trial.solution))),
+            trial.gradients,
+            expected,
+            rounding(10 * evaluations_of(trial.solution)),
             "the gradient of steps that each row takes for itself, or a refusal",
             "where the grid is replayed: `t` and `dt` have a column for each row, and 0 where a row does not move",
         )
@@ -166,7 +170,9 @@ def _exact_error(
     trial = tried(method, companion, field, y0, ts, request)
     expected = recorded(companion, field, y0, ts, trial.solution.grid)
     return demand_close(
-        *(trial.gradients, expected, rounding(evaluations_of(trial.solution))),
+        trial.gradients,
+        expected,
+        rounding(evaluations_of(trial.solution)),
         f"the gradient of the discrete solution, with {companion.solver.name} from t = {ts[0]:g} to {ts[-1]:g}",
         "the backward pass; or declare `exact_for_discretisation = False` if it solves an adjoint equation",
     )
