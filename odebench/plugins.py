@@ -14,7 +14,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -94,6 +94,11 @@ class Entry:
         """Its parameters with their defaults; a parameter that must be given has `inspect.Parameter.empty`."""
         return dict(_parameters_of(self.factory)) if isinstance(self.factory, type) else {}
 
+    def completed(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters as they are given, and the values that the plugin's `presets` lets take the place of defaults."""
+        presets = getattr(self.factory, "presets", None)
+        return dict(given) | (presets(given) if isinstance(self.factory, type) and callable(presets) else {})
+
     def build(self, **parameters: Any) -> Any:
         """An instance with these parameters.
 
@@ -111,7 +116,7 @@ class Entry:
         if not isinstance(self.factory, type):
             return self.factory
         try:
-            return self.factory(**parameters)
+            return self.factory(**self.completed(parameters))
         except OdebenchError:
             raise
         except Exception as cause:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -79,6 +79,11 @@ class Task(ABC):
     learns: ClassVar[bool] = False
     default_policy: ClassVar[str | None] = None
     parts: ClassVar[tuple[str, ...]] = ("quality", "memory", "timing")
+
+    @classmethod
+    def presets(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters whose values follow from those that are given, such as those of a named recipe; they replace the defaults."""
+        return {}
 
     @abstractmethod
     def forward(self, setting: Setting, y0: State) -> Answer:

@@ -16,6 +16,9 @@ class Entry(Protocol):
     def parameters(self) -> Mapping[str, Any]:
         """Its parameters and their defaults, JSON values; `inspect.Parameter.empty` where one must be given."""
 
+    def completed(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters as they are given, and those whose values follow from them, such as those of a named recipe."""
+
     def build(self, **parameters: Any) -> Any:
         """An instance; raises `OdebenchError` for a wrong parameter."""
 

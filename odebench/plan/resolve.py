@@ -79,6 +79,10 @@ class Resolver:
         failure: str | None,
     ) -> Resolved:
         given = {key: _as_default(value, defaults.get(key)) for key, value in given.items()}
+        try:
+            given = entry.completed(given)
+        except Exception as error:  # noqa: BLE001 - a plugin's code may raise anything
+            failure = failure or f"The {kind_in_words(kind)} {entry.name!r} could not be built: {_said(error)}"
         choice = Choice(name=entry.name, parameters=defaults | given)
         known = self._built.get((kind, choice))
         if known is None:

@@ -15,8 +15,7 @@ from odebench.contract.learning import Learning
 from odebench.errors import IncompatibleError
 from odebench.numerics.crossings import Crossings, count_crossings
 from odebench.tasks.evaluation import mean
-from odebench.tasks.train import step_length
-from odebench.tasks.trained import load_training
+from odebench.tasks.trained import load_training, step_length
 
 #: Corners of a fine trajectory, and crossings, that are kept for figures; all of them are counted.
 _CORNERS, _KEPT = 65, 10_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -23,8 +24,12 @@ class TrainingError(OdebenchError):
     """A parameter of a training has a value that describes none."""
 
 
+Share = Callable[[int, int], float]
+"""`share(iteration, iterations)`: the share of the learning rate at an iteration, counted from 0."""
+
+
 def constant(iteration: int, iterations: int) -> float:
-    """The share of the learning rate at an iteration, counted from 0: always 1."""
+    """Always 1."""
     return 1.0
 
 
@@ -37,8 +42,30 @@ def cosine(iteration: int, iterations: int) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * iteration / iterations))
 
 
-SCHEDULES: dict[str, Callable[[int, int], float]] = {"constant": constant, "cosine": cosine}
+def falling(milestones: str) -> Share:
+    """Ten times less from each milestone on, a fraction of the training such as "150/350"; several are joined by commas.
+
+    Raises:
+        TrainingError: one is no fraction between 0 and 1.
+    """
+    try:
+        places = [Fraction(word.strip()) for word in milestones.split(",")]
+    except (ValueError, ZeroDivisionError):
+        places = []
+    if not places or not all(0 < place < 1 for place in places):
+        raise TrainingError(
+            f"`milestones` is {milestones!r}; it must be fractions of the training, such as '1/2' or '150/350, 250/350'."
+        )
+    return lambda iteration, iterations: 0.1 ** sum(iteration >= place * iterations for place in places)
+
+
+SCHEDULES: tuple[str, ...] = ("constant", "cosine", "steps")
 """What `schedule` may be."""
+
+
+def share_of(schedule: str, milestones: str) -> Share:
+    """The schedule of a name; `milestones` are those of "steps"."""
+    return falling(milestones) if schedule == "steps" else {"constant": constant, "cosine": cosine}[schedule]
 
 
 def build_optimiser(

@@ -7,8 +7,7 @@ from typing import Any
 from odebench.contract import Findings, Progress, Setting, Study, Unknown, Workplace
 from odebench.errors import IncompatibleError
 from odebench.tasks.evaluation import evaluate, mean
-from odebench.tasks.train import step_length
-from odebench.tasks.trained import Trained, load_training
+from odebench.tasks.trained import Trained, load_training, step_length
 
 
 class Swap(Study):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,6 +89,16 @@ class Trained:
         if round(steps) >= 1 and abs(steps - round(steps)) < _CLOSE * steps:
             return StepSize(steps=round(steps))
         return StepSize(step_size=abs(ts[-1] - ts[0]) / own.steps * factor)
+
+
+def step_length(grid: GridRequest, ts: tuple[float, ...]) -> float:
+    """The step of a uniform grid over `ts`, or the tolerance; nan for steps that were given one by one."""
+    if isinstance(grid, Tolerance):
+        return grid.rtol
+    if isinstance(grid, StepSize):
+        span = abs(ts[-1] - ts[0])
+        return span / grid.steps if grid.step_size is None else min(grid.step_size, span)
+    return math.nan
 
 
 def load_training(folder: Path, learning: Learning) -> Trained:

@@ -161,6 +161,9 @@ class FakeEntry:
         signature = inspect.signature(self.factory)
         return {name: p.default for name, p in signature.parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD}
 
+    def completed(self, given: dict[str, Any]) -> dict[str, Any]:
+        return given | getattr(self.factory, "presets", lambda given: {})(given)
+
     def build(self, **parameters: Any) -> Any:
         self.built += 1
         if unknown := parameters.keys() - self.parameters().keys():

@@ -285,7 +285,7 @@ def test_nothing_in_a_checkpoint_is_run_when_it_is_read(tmp_path):
 
 
 def test_checkpoints_come_as_often_as_asked(tmp_path, monkeypatch):
-    import odebench.tasks.train as module
+    import odebench.tasks.training_loop as module
 
     clock = iter(range(10_000))
     monkeypatch.setattr(module.time, "monotonic", lambda: 7.0 * next(clock))
