@@ -75,6 +75,17 @@ class Adjoint(TorchdiffeqGradient):
     name: ClassVar[str] = "torchdiffeq/adjoint"
     exact_for_discretisation = False
     memory = "O(1)"
+    known_failures: ClassVar[dict[str, str]] = {
+        "check_nothing_is_left_alive": "The graph keeps the points of the grid for the way back: 328 bytes with 40 steps, "
+        "as long as the outputs are kept.",
+        "check_random_masks_are_repeated": "torchdiffeq draws dropout anew on the way back and does not say so: a derivative "
+        "of 11.4 where the masks of the forward pass give -0.54.",
+        "check_generator_is_left_where_the_forward_pass_left_it": "Masks are drawn on the way back.",
+        "check_batch_statistics_are_updated_once": "torchdiffeq evaluates the field in training mode on the way back: "
+        "36 updates of the running statistics for 18 evaluations forward.",
+        "check_gradients_of_gradients": "torchdiffeq records no graph on the way back and does not refuse: a second "
+        "derivative of 8.2 where finite differences give -498.",
+    }
 
     def __init__(self, *, rtol: float | None = None, atol: float | None = None) -> None:
         self.rtol, self.atol = rtol, atol
