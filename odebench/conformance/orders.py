@@ -19,21 +19,21 @@ def slopes_of(errors: Sequence[float]) -> list[float]:
     return [math.log2(coarse / fine) for coarse, fine in itertools.pairwise(errors) if coarse > 0 and fine > 0]
 
 
-def slopes_in_window(errors: Sequence[float], size: float) -> list[float]:
-    """Those of `slopes_of` whose two errors both lie in the window."""
-    low, high = window(size)
-    return [math.log2(coarse / fine) for coarse, fine in itertools.pairwise(errors) if low <= fine and coarse <= high]
-
-
 def observed_order(errors: Sequence[float], size: float) -> float | None:
-    """Median of the three finest slopes in the window; None where there are fewer than three.
+    """Median of the three finest of at least three consecutive slopes whose errors lie in the window; None without those.
 
     Args:
         errors: of twice as many steps each, coarsest first.
         size: norm of the solution.
     """
-    slopes = slopes_in_window(errors, size)
-    return sorted(slopes[-3:])[1] if len(slopes) >= 3 else None
+    low, high = window(size)
+    best: list[float] = []
+    run: list[float] = []
+    for coarse, fine in itertools.pairwise(errors):
+        inside = low <= fine <= high and low <= coarse <= high
+        run = [*run, math.log2(coarse / fine)] if inside else []
+        best = run if len(run) >= 3 else best
+    return sorted(best[-3:])[1] if best else None
 
 
 def fitted_slope(x: Sequence[float], y: Sequence[float]) -> float:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from odebench.contract import Field
 
@@ -86,3 +86,38 @@ def turning(dtype: torch.dtype = torch.float64, device: str = "cpu") -> SmoothPr
 def smooth_problems() -> tuple[SmoothProblem, ...]:
     """Both, in float64."""
     return growth(), turning()
+
+
+class Layers(nn.Module):
+    """tanh(W y + sin(t)): a small network of fixed weights, which asks no random generator for them."""
+
+    def __init__(self, state: int = 2, dtype: torch.dtype = torch.float64) -> None:
+        super().__init__()
+        numbers = torch.arange(state * state, dtype=dtype).reshape(state, state)
+        self.weight = nn.Parameter(torch.cos(1.0 + 3.0 * numbers))
+
+    def forward(self, t: Tensor, y: Tensor) -> Tensor:
+        """dy/dt."""
+        return torch.tanh(y @ self.weight + torch.sin(t))
+
+
+def fading(t: Tensor, y: Tensor) -> Tensor:
+    """y' = -cos(t) y, for a state of any shape."""
+    return -torch.cos(t) * y
+
+
+def faded(t: float, y0: Tensor) -> Tensor:
+    """Where `fading` leads in the time t from 0."""
+    return y0 * math.exp(-math.sin(t))
+
+
+def chained(t: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """a' = -b a, b' = -b/2 for a state (a, b) of shapes (batch, n) and (batch,)."""
+    a, b = state
+    return -b[:, None] * a, -0.5 * b
+
+
+def chain(t: float, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Where `chained` leads in the time t."""
+    a, b = state
+    return a * torch.exp(-2.0 * b * (1.0 - math.exp(-t / 2)))[:, None], b * math.exp(-t / 2)

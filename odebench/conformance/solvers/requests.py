@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+from torch import Tensor
+
 from odebench.conformance.failure import Failure
 from odebench.contract import Field, GridRequest, Solution, Solver, State, StepSize, Tolerance
 from odebench.errors import OdebenchError
@@ -36,3 +39,25 @@ def solved(
             cause="the solver cannot do what it declares, or gives up too early",
             look="what raises that error, and at `adaptive` and `takes_grids` of the class",
         ) from error
+
+
+def bits_differ(one: Tensor, other: Tensor) -> float | None:
+    """None where two tensors are the same bit for bit; else the relative difference, nan where that is none.
+
+    The comparison of memory tells 0 from -0 as well, and holds nan for equal to itself.
+    """
+    if one.shape == other.shape and one.dtype == other.dtype:
+        if torch.equal(one.detach().contiguous().view(torch.uint8), other.detach().contiguous().view(torch.uint8)):
+            return None
+        return ((one - other).norm() / other.norm()).item()
+    return float("nan")
+
+
+def ordinary(solver: Solver, *, steps: int = 8, tolerance: float = 1e-5) -> GridRequest:
+    """The first of `requests`: given steps where the solver takes them, a tolerance otherwise."""
+    return next(iter(requests(solver, steps=steps, tolerance=tolerance).values()))
+
+
+def relative(one: Tensor, other: Tensor) -> float:
+    """The l2 norm of the difference over that of `other`."""
+    return ((one - other).norm() / other.norm()).item()
