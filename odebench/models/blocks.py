@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from odebench.contract import Solve
 from odebench.models.network import kaiming, kaiming_linear
+from odebench.nn import EvolvingField, Residual
 
 NORMS: dict[str, Callable[[int], nn.Module] | None] = {
     "group": lambda channels: nn.GroupNorm(math.gcd(channels, 8), channels, dtype=torch.float64),
@@ -45,6 +47,23 @@ class BlockNetwork(nn.Module):
         for part in self.parts:
             z = solve(part.field, z) if isinstance(part, Flow) else part(z)
         return z
+
+    def residual(self) -> nn.Sequential:
+        """A copy for inference, called as `network(inputs)`, in which each ODE block is z + f(z): one Euler step of length 1.
+
+        Weights that evolve in configuration 2 are frozen, so that it is as small and as fast as the residual network without
+        evolution.
+
+        Raises:
+            IncompatibleError: weights evolve in configuration 1.
+        """
+        return nn.Sequential(
+            *(Residual(_plain(part.field)) if isinstance(part, Flow) else copy.deepcopy(part) for part in self.parts)
+        )
+
+
+def _plain(field: nn.Module) -> nn.Module:
+    return field.freeze() if isinstance(field, EvolvingField) else copy.deepcopy(field.module)
 
 
 class Shortcut(nn.Module):
