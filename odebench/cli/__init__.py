@@ -8,7 +8,22 @@ from __future__ import annotations
 import click
 
 from odebench import __version__
-from odebench.cli import check, claims, doctor, hooks, listing, new, plan, plot, plugins, report, run, show, validate
+from odebench.cli import (
+    catalogue,
+    check,
+    claims,
+    doctor,
+    hooks,
+    listing,
+    new,
+    plan,
+    plot,
+    plugins,
+    report,
+    run,
+    show,
+    validate,
+)
 from odebench.cli.group import Commands
 
 
@@ -26,5 +41,5 @@ def main() -> None:
     """
 
 
-for module in (run, plan, listing, show, report, plot, check, claims, validate, plugins, new, hooks, doctor):
+for module in (run, plan, listing, show, catalogue, report, plot, check, claims, validate, plugins, new, hooks, doctor):
     main.add_command(module.command)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from odebench.cli.conformance import conformance_lines, conformance_of
 from odebench.cli.describe import DECLARED, describe, rounded, tableau_lines
 from odebench.cli.details import details
 from odebench.cli.options import json_option, plugin_option
@@ -43,9 +45,10 @@ _WIDEST = 140
     type=click.Path(path_type=Path, dir_okay=False),
     help="Draw where the solver is stable into a PNG, SVG or PDF file.",
 )
+@click.option("--check", "checked", is_flag=True, help="Run its conformance checks, and show how they ended.")
 @plugin_option
 @json_option
-def command(name: str, figure: Path | None, local_files: tuple[Path, ...], as_json: bool) -> None:
+def command(name: str, figure: Path | None, checked: bool, local_files: tuple[Path, ...], as_json: bool) -> None:
     """Show what a solver, gradient method, model, task or step policy is, what it costs, and where it comes from.
 
     \b
@@ -61,12 +64,24 @@ def command(name: str, figure: Path | None, local_files: tuple[Path, ...], as_js
     registry = build_registry(local_files=local_files)
     entry = _find(registry, name)
     told = describe(entry) | details(entry, registry)
+    if checked:
+        told["conformance"] = _conformance(entry, local_files)
     if figure is not None:
         _draw(told, figure)
     if as_json:
         write_json(told)
     else:
         click.echo("\n".join(_lines(told)))
+
+
+def _conformance(entry: Entry, local_files: tuple[Path, ...]) -> dict[str, Any]:
+    """How the checks that `--check` asks for ended."""
+    from odebench.conformance.running import check_plugins
+
+    if entry.kind not in ("solver", "gradient", "model"):
+        raise OdebenchError(f"There are no checks for a {kind_in_words(entry.kind)}, such as {entry.name!r}.")
+    (report,) = check_plugins([f"{entry.kind}:{entry.name}"], local_files=local_files)
+    return conformance_of(asdict(report))
 
 
 def _draw(told: dict[str, Any], figure: Path) -> None:
@@ -149,6 +164,8 @@ def _found(told: dict[str, Any]) -> dict[str, list[str]]:
         found["gradient methods"] = pairs_lines(told["gradients"], "gradient method")
     if "solvers" in told:
         found["solvers"] = pairs_lines(told["solvers"], "solver")
+    if "conformance" in told:
+        found["conformance"] = conformance_lines(told["conformance"])
     if told.get("problem"):
         found["problem"] = problem_lines(told["problem"])
     return found

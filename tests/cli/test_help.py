@@ -60,6 +60,7 @@ def test_commands_stand_in_the_order_of_work():
         "plan",
         "list",
         "show",
+        "catalogue",
         "report",
         "plot",
         "check",

@@ -154,3 +154,13 @@ def test_the_region_of_stability_is_drawn_into_a_file(call, tmp_path):
     refused = call("show", "anode", "--plot", path)
     assert refused.exit_code == 2
     assert "'anode' has no stability function to draw" in refused.stderr
+
+
+def test_the_checks_can_be_run_on_the_way(call, good_plugin):
+    """The half step is no method of order 1, and a check says so."""
+    result = call("show", "halver", "--check", "--plugin", good_plugin)
+    assert result.exit_code == 0
+    section = result.output[result.output.index("\nconformance\n") :]
+    assert "known to fail" in section
+    assert "check_observed_order:" in section
+    assert "There are no checks for a task" in call("show", "task:integrate", "--check").stderr

@@ -18,11 +18,21 @@ class Heading:
 
 @dataclass(frozen=True)
 class Value:
-    """A cell of a table: its words, what it is sorted by (None: its words), and a tone: "", "good", "bad" or "quiet"."""
+    """A cell of a table.
+
+    Attributes:
+        text: its words; those in place of the picture, where there is one.
+        sort: what it is sorted by; None: its words.
+        tone: "", "good", "bad" or "quiet".
+        picture: address of an image that is shown instead of the words, or "".
+        meaning: what is told of the words where a pointer rests on them, or "".
+    """
 
     text: str
     sort: float | None = None
     tone: str = ""
+    picture: str = ""
+    meaning: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
