@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
 from torch import Tensor
 
 from odebench.contract.field import Field, State
@@ -95,3 +96,10 @@ class Task(ABC):
 
         `answer` is `Answer.states`, in float64 on CPU. A column without a value is an `Unknown` with the reason.
         """
+
+    def series(self, answer: dict[str, Tensor]) -> dict[str, np.ndarray]:
+        """Long columns to keep beside the record, equally long, such as the pixels of a small image; none by default.
+
+        Called where `judge` is, with the same answer.
+        """
+        return {}

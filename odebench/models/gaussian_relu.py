@@ -30,8 +30,8 @@ class GaussianRelu(Model):
     """z' = max(0, W z) with W of n × n standard normal entries and z0 standard normal.
 
     ‖W‖ is about 2 √n, so the Lipschitz constant, and with it what a backward solve loses, grows with `dim`; at about
-    n = 100 a round trip fails. `normalised=True` divides W by its spectral norm, which cures it. State `(batch, dim)`.
-    Span: [0, 1].
+    n = 100 a round trip fails. `normalised=True` divides W by its spectral norm, which cures it; `scale` multiplies it after
+    that. State `(batch, dim)`. Span: [0, 1].
 
     The right-hand side has a kink in every unit, which limits methods of high order. Between kinks it is linear, so there
     is a closed form in pieces.
@@ -44,9 +44,16 @@ class GaussianRelu(Model):
     source: ClassVar[str] = "Gholami, Keutzer, Biros, ANODE, IJCAI 2019, arXiv:1902.10298"
 
     def __init__(
-        self, *, dim: int = 100, normalised: bool = False, batch: int = 4, span: float = 1.0, outputs: int = 8
+        self,
+        *,
+        dim: int = 100,
+        normalised: bool = False,
+        scale: float = 1.0,
+        batch: int = 4,
+        span: float = 1.0,
+        outputs: int = 8,
     ) -> None:
-        self.dim, self.normalised = dim, normalised
+        self.dim, self.normalised, self.scale = dim, normalised, scale
         self.batch, self.span, self.outputs = check_batch(batch), span, outputs
 
     def problem(self, seed: int) -> Problem:
@@ -55,7 +62,9 @@ class GaussianRelu(Model):
         if self.normalised:
             weight = weight / torch.linalg.matrix_norm(weight, 2)
         y0 = normal(generator, self.batch, self.dim)
-        return Problem(field=GaussianReluField(weight), y0=y0, ts=output_times(self.span, self.outputs), exact=_exact)
+        return Problem(
+            field=GaussianReluField(self.scale * weight), y0=y0, ts=output_times(self.span, self.outputs), exact=_exact
+        )
 
 
 def _exact(problem: Problem, t: float) -> Tensor:

@@ -120,6 +120,12 @@ DOCUMENTED: tuple[Column, ...] = (
         "timing_valid", "timing valid", "No where another load, or threads behind our back, spoiled the timing."
     ),
     error_column("roundtrip_error", "round-trip error", "Relative l2 error after solving forward and then backward."),
+    Column(
+        name="roundtrip_factor",
+        kind=Kind.SCORE,
+        label="factor of the round trip",
+        meaning="State after solving forward and then backward over the initial state, of the first row; 1 is right.",
+    ),
     score_column(
         "loss_train", "training loss", "Loss on the training data at the end of the training.", "lower", log=True
     ),

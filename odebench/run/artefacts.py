@@ -123,13 +123,10 @@ class Artefact:
 
     def series(self) -> dict[str, Any] | None:
         """The long columns that the study left, as numpy arrays by name; None where it left none that can be read."""
-        import numpy as np
+        # numpy and torch are imported where they are used.
+        from odebench.run.columns import read_series
 
-        try:
-            with np.load(self.folder / "series.npz", allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, EOFError, KeyError):
-            return None
+        return read_series(self.folder)
 
     def _told(self) -> dict[str, Any] | None:
         try:

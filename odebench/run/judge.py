@@ -13,17 +13,24 @@ from odebench.errors import MeasurementError
 from odebench.plugins import Registry
 from odebench.run.answers import load_answer
 from odebench.run.bench import build
-from odebench.run.columns import values_and_reasons
+from odebench.run.columns import SERIES_FILE, series_content, values_and_reasons
 from odebench.run.known import CellKnown
 from odebench.run.request import Request
 
 
 def judge(request: Request, registry: Registry, folder: Path) -> dict[str, Any]:
-    """Columns of the quality part for the answer that lies in `request.answer`."""
+    """Columns of the quality part for the answer that lies in `request.answer`.
+
+    Its `series` says whether long columns lie in `folder`.
+    """
     if request.answer is None:
         raise MeasurementError("The judge was called without an answer. This is a bug of the launcher.")
     states, grid = load_answer(Path(request.answer))
     known = CellKnown(request.cell, registry, grid, cache=request.cache)
-    columns = build("task", request.cell.task, registry).judge(states, known)
-    values, reasons = values_and_reasons(columns)
-    return {"outcome": "ok", "reason": None, "traceback": None, "values": values, "reasons": reasons}
+    task = build("task", request.cell.task, registry)
+    values, reasons = values_and_reasons(task.judge(states, known))
+    series = task.series(states)
+    if series:
+        (folder / SERIES_FILE).write_bytes(series_content(series))
+    judgement = {"outcome": "ok", "reason": None, "traceback": None, "values": values, "reasons": reasons}
+    return judgement | {"series": bool(series)}

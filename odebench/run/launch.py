@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odebench.errors import RecordError
 from odebench.outcome import Outcome
 from odebench.plan.cell import Cell
 from odebench.plan.plan import Plan, PlannedCell
@@ -197,7 +198,7 @@ class _Run:
                         continue
                     self._store(work, "quality", ended)
                 elif ended.request.part == "judge":
-                    self._store(work, "quality", replace(answer, result=judged(answer.result, ended.result)))
+                    self._store(work, "quality", replace(answer, result=self._judged(work, answer, ended)))
                     self._executors.forget(answer.folder)
                 else:
                     self._store(work, ended.request.part, ended)
@@ -248,6 +249,18 @@ class _Run:
                 if record.outcome is not Outcome.OK
             ],
         )
+
+    def _judged(self, work: Work, answer: Ended, judgement: Ended) -> dict[str, Any]:
+        """The quality part with what the judge found; the long columns that it kept are stored before it."""
+        found = judgement.result
+        if found.get("series"):
+            from odebench.run.columns import read_series
+
+            try:
+                self._writer.put_series(work.cell.id, read_series(judgement.folder) or {})
+            except RecordError as error:
+                found = found | {"outcome": Outcome.ERROR.word, "reason": str(error)}
+        return judged(answer.result, found)
 
     def _blank(self, planned: PlannedCell) -> Record:
         identity = self._identities[planned.cell.id]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -20,11 +18,10 @@ from odebench.plan.cell import Cell
 from odebench.plugins import Registry
 from odebench.run import global_state
 from odebench.run.bench import build, build_problem, dtype_of, grid_request
-from odebench.run.columns import values_and_reasons
+from odebench.run.columns import SERIES_FILE, series_content, values_and_reasons
 from odebench.run.opaque import opaque, opaque_network
 from odebench.run.request import Request, write_progress
 
-SERIES_FILE = "series.npz"
 #: Seconds between two words about the progress.
 _TELL_EVERY_S = 0.5
 
@@ -157,7 +154,7 @@ def _teller(folder: Path) -> Callable[[Progress], None]:
 def _result(findings: Findings, workplace: Workplace) -> dict[str, Any]:
     values, reasons = values_and_reasons(findings.values)
     if findings.series:
-        workplace.write(SERIES_FILE, _series(findings.series))
+        workplace.write(SERIES_FILE, series_content(findings.series))
     outcome = Outcome.OK if findings.diverged is None else Outcome.DIVERGED
     notes = {"notes": list(findings.notes)} if findings.notes else {}
     return {
@@ -168,15 +165,3 @@ def _result(findings: Findings, workplace: Workplace) -> dict[str, Any]:
         "reasons": reasons,
         "series": bool(findings.series),
     } | notes
-
-
-def _series(columns: dict[str, np.ndarray]) -> bytes:
-    """The columns as numpy's archive, which whoever reads it refuses to unpickle."""
-    objects = [name for name, column in columns.items() if np.asarray(column).dtype.kind == "O"]
-    if objects:
-        raise MeasurementError(
-            f"Its series holds Python objects in {', '.join(objects)}. Give arrays of numbers or of texts."
-        )
-    content = io.BytesIO()
-    np.savez(content, **columns)
-    return content.getvalue()

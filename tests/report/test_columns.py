@@ -12,7 +12,7 @@ grad_error_y0 grad_error_params grad_error_discrete grad_cosine
 nfe_forward nfe_backward nfe_method vjps steps_accepted steps_rejected
 memory_peak_bytes memory_forward_bytes memory_left_bytes memory_method
 time_prepare_s time_first_s time_forward_s time_backward_s time_total_s timing_valid
-roundtrip_error loss_train accuracy_train accuracy_test time_to_target_s nfe_to_target
+roundtrip_error roundtrip_factor loss_train accuracy_train accuracy_test time_to_target_s nfe_to_target
 machine_id odebench_version plugin_versions
 """
 
