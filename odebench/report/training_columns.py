@@ -100,6 +100,7 @@ TRAINING: tuple[Column, ...] = (
     ),
     _ended("tolerance", "tolerance", "Relative tolerance with which the test data were solved."),
     _amount("iterations", "iterations", "Steps that the optimiser took."),
+    _amount("parameters_trained", "trained parameters", "Numbers that the training changes."),
     _ended(
         "step_size_final", "step size at the end", "Step with which the training ended, in the model's unit of time."
     ),

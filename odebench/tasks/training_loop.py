@@ -240,6 +240,7 @@ class TrainingLoop:
         nothing = Unknown("It did not come through its first iteration.")
         return {
             "iterations": done,
+            "parameters_trained": sum(p.numel() for group in self._optimiser.param_groups for p in group["params"]),
             "nfe_mean": (forward + checks) / done if done else nothing,
             "nfe_training": forward,
             "nfe_checks": checks,

@@ -327,9 +327,13 @@ def test_every_evaluation_of_the_field_is_accounted_for(tmp_path):
 def test_the_columns_are_those_of_a_training(tmp_path):
     found, _ = study(Train(iterations=5, batch=16), tmp_path)
     assert set(found.values) == {
-        "iterations", "nfe_mean", "nfe_training", "nfe_checks", "time_iteration_s", "step_size_final", "steps_final",
+        "iterations", "parameters_trained", "nfe_mean", "nfe_training", "nfe_checks", "time_iteration_s", "step_size_final",
+        "steps_final",
         "loss_train", "accuracy_train", "loss_test", "accuracy_test", "correct_test", "examples_test", "weights_sha256",
     }  # fmt: skip
+    asked = learning()
+    trained = [p for module in (asked.field, asked.readout) for p in module.parameters() if p.requires_grad]
+    assert found.values["parameters_trained"] == sum(p.numel() for p in trained)
     assert found.series["iteration"].tolist() == [1, 2, 3, 4, 5]
     assert (np.diff(found.series["time_s"]) > 0).all()
     assert found.values["correct_test"] == round(found.values["accuracy_test"] * found.values["examples_test"])
