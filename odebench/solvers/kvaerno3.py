@@ -31,4 +31,8 @@ class Kvaerno3(DiagonallyImplicitRungeKutta):
 
     name: ClassVar[str] = "kvaerno3"
     tableau: ClassVar[ButcherTableau] = _TABLEAU
+    known_failures: ClassVar[dict[str, str]] = {
+        "check_rows_do_not_interact": "Newton's method ends for the whole batch at once, so that a row may take an iteration more "
+        "than it would alone: a relative change of 2.4e-16.",
+    }
     source: ClassVar[str] = "A. Kværnø, BIT 44, 2004, doi:10.1023/B:BITN.0000046811.70614.38"

@@ -24,6 +24,9 @@ class AdamsSolver(FixedSolver):
     """
 
     stages = None
+    known_failures: ClassVar[dict[str, str]] = {
+        "check_uneven_last_step": "The coefficients are those of equal steps: a step_size that does not divide the span is refused.",
+    }
 
     def __init__(self, max_order: int) -> None:
         if not isinstance(max_order, int) or not LEAST_ORDER <= max_order <= LARGEST_ORDER:
@@ -60,6 +63,10 @@ class ExplicitAdams(AdamsSolver):
 
     name: ClassVar[str] = "torchdiffeq/explicit-adams"
     method: ClassVar[str] = "explicit_adams"
+    known_failures: ClassVar[dict[str, str]] = AdamsSolver.known_failures | {
+        "check_observed_order": "With 11 past derivatives it is unstable until the step is very short: the error is 5e19 at 32 steps, "
+        "0.004 at 512 and 8e-12 at 1024, so that no three halvings show an order.",
+    }
 
     def __init__(self, *, max_order: int = LARGEST_ORDER) -> None:
         super().__init__(max_order)
@@ -80,6 +87,11 @@ class ImplicitAdams(AdamsSolver):
     name: ClassVar[str] = "torchdiffeq/implicit-adams"
     method: ClassVar[str] = "implicit_adams"
     implicit = True
+    known_failures: ClassVar[dict[str, str]] = AdamsSolver.known_failures | {
+        "check_observed_order": "The order grows with the number of past derivatives until the first steps set it: 5.4 is observed "
+        "where errors are clear of rounding, with single slopes up to 8.4.",
+        "check_empty_states": "torchdiffeq asks for the largest element of a residual that has none.",
+    }
 
     def __init__(self, *, max_order: int = LARGEST_ORDER, rtol: float = 1e-7, atol: float = 1e-9) -> None:
         super().__init__(max_order)
