@@ -39,6 +39,7 @@ class BlockModel(Network):
         norm: what follows each convolution: "group" (in up to 8 groups of channels), "layer" (all channels together), "none", or
             "batch-shared", one set of running statistics for all evaluations of a field, as the published code has it: its outputs at
             test time are not those that it was trained with.
+        last_relu: whether a field ends in its rectifier, as the published ones do: then it never takes away.
         scale: factor of the initial convolutions of the ODE blocks' fields.
         normalise: subtract the mean of each colour and divide by its deviation, where they are published: cifar10 and cifar100.
         batch: rows of the test data that `problem` starts from.
@@ -51,6 +52,7 @@ class BlockModel(Network):
     data: str | Mapping[str, Any] = "digits"
     width: int = 16
     norm: str = "group"
+    last_relu: bool = True
     scale: float = 1.0
     normalise: bool = True
     batch: int = 32
@@ -112,7 +114,8 @@ class BlockModel(Network):
             parts.insert(0, Normalised(*_STATISTICS[loaded.name]))
         return NetworkField(BlockNetwork(parts)), nn.Identity()
 
-    def _field(self, module: nn.Module) -> nn.Module:
+    def _field(self, module: nn.Sequential) -> nn.Module:
+        module = module if self.last_relu else module[:-1]
         with torch.no_grad():
             for parameter in module.parameters():
                 if parameter.dim() > 1:

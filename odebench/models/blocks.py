@@ -102,10 +102,10 @@ class Layers:
     Args:
         generator: where weights come from.
         norm: a name of `NORMS`.
-        flow: makes the field of an ODE block from the module f, called as f(z).
+        flow: makes the field of an ODE block from the module f, called as f(z), whose last part is a rectifier.
     """
 
-    def __init__(self, generator: torch.Generator, norm: str, flow: Callable[[nn.Module], nn.Module]) -> None:
+    def __init__(self, generator: torch.Generator, norm: str, flow: Callable[[nn.Sequential], nn.Module]) -> None:
         self._generator, self._norm, self._flow = generator, norm, flow
 
     def conv(

@@ -15,6 +15,7 @@ from torch import Tensor
 from odebench.contract import Grid, Problem, Reference, Solver, State, relative_l2
 from odebench.errors import NotKnownError
 from odebench.run.flat_problem import FlatProblem
+from odebench.run.oracle_network import exact_network_gradient
 from odebench.run.oracle_tableau import Coefficients, coefficients_of, is_implicit, state_inside, take_step
 from odebench.run.reference_cost import Cost
 from odebench.run.replay import Advance, Chain, Output, differentiate_chain
@@ -43,6 +44,8 @@ def exact_discrete_gradient(problem: Problem, solver: Solver, grid: Grid | None)
     Raises:
         NotKnownError: no grid, no way to replay it, or a replay that would cost too much or is not finite.
     """
+    if problem.network is not None:
+        return exact_network_gradient(problem, solver, grid)
     if grid is None:
         raise NotKnownError(f"Solver {solver.name!r} does not tell its steps, so they cannot be replayed.")
     unit = torch.finfo(_leaves(problem.y0)[0].dtype).eps

@@ -56,17 +56,25 @@ class Gradient(Task):
         solution = reference_or_reason(known, known.problem.gradient_ts)
         got = {"grad_y0": _flat(answer, "grad_y0"), "grad_params": _flat(answer, "grad_params")}
         continuous = _reference(known.gradient)
-        discrete = _reference(known.discrete_gradient)
         return {
             "error_final": final_error(state_of(answer, "ys"), solution),
             "grad_error_y0": _error(got, continuous, ("grad_y0",)),
             "grad_error_params": _error(got, continuous, ("grad_params",))
             if got["grad_params"].numel()
             else Unknown("The field owns no parameter that requires a gradient."),
-            "grad_error_discrete": _error(got, discrete, ("grad_y0", "grad_params"), trusted=False),
-            "grad_rounding": discrete if isinstance(discrete, Unknown) else discrete.uncertainty,
+            **discrete_errors(answer, known),
             "grad_cosine": _cosine(got, continuous),
         } | provenance(solution)
+
+
+def discrete_errors(answer: dict[str, Tensor], known: Known) -> dict[str, float | Unknown]:
+    """`grad_error_discrete`, the error against the exact gradient of the same grid, and `grad_rounding`, what rounding does to that."""
+    discrete = _reference(known.discrete_gradient)
+    got = {"grad_y0": _flat(answer, "grad_y0"), "grad_params": _flat(answer, "grad_params")}
+    return {
+        "grad_error_discrete": _error(got, discrete, ("grad_y0", "grad_params"), trusted=False),
+        "grad_rounding": discrete if isinstance(discrete, Unknown) else discrete.uncertainty,
+    }
 
 
 def _flat(answer: dict[str, Tensor], name: str) -> Tensor:

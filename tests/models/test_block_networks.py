@@ -192,6 +192,14 @@ def test_the_scale_is_that_of_the_fields_alone():
         assert torch.equal(factor * weight, other), name
 
 
+def test_a_field_can_do_without_its_last_rectifier():
+    kept, bare = (BY_NAME["resnet4-ode"](width=4, last_relu=on).learning(0) for on in (True, False))
+    state = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    fields = [next(part.field for part in one.network.parts if hasattr(part, "field")) for one in (kept, bare)]
+    with_relu, without = (field(torch.tensor(0.0), state) for field in fields)
+    assert without.min() < 0 and torch.equal(with_relu, torch.relu(without))
+
+
 def test_colours_of_cifar_are_normalised_where_asked(cifar):
     whole, raw = (BY_NAME["resnet4-ode"](data=cifar, width=4, normalise=on).learning(0) for on in (True, False))
     inputs = whole.test.inputs
