@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +12,11 @@ from torch import Tensor, nn
 
 from odebench.api import Named, build, grid_request
 from odebench.contract import Examples, GridRequest, Learning, Solver
-from odebench.errors import DivergedError, GridError, IncompatibleError
+from odebench.errors import DivergedError, GridError, IncompatibleError, OdebenchError
 from odebench.validation.calls import OWN, Call, Scheme
 from odebench.validation.data import examples_of
 from odebench.validation.description import described, refuse_another
+from odebench.validation.finite import refuse_not_finite
 from odebench.validation.interception import routed
 from odebench.validation.intervals import paired_change, samples_needed
 from odebench.validation.metrics import Score, metric_of
@@ -93,7 +95,7 @@ def validate(
     Raises:
         IncompatibleError: model, solver and data do not fit; no solve was seen; or the model's own solve is not what was said.
         GridError: steps, tolerances or a span that describe no solve.
-        DivergedError: the model's own solve cannot go on.
+        DivergedError: the model's own solve cannot go on, or its outputs are not finite.
     """
     options = Options(
         metric=metric, against=against, finer=tuple(finer), threshold=threshold, level=level, resamples=resamples, seed=seed,
@@ -113,9 +115,10 @@ def validate(
         subject = _subject(model, said)
         with subject.at_rest():
             rows = moved(examples.inputs, subject.like())
-            if isinstance(subject, Exposed) and check_forward:
-                subject.check_forward(rows[: options.batch_size])
-            return _Check(subject, replace(examples, inputs=rows), options, said).run(_name(model))
+            with _told_what_was_given(rows):
+                if isinstance(subject, Exposed) and check_forward:
+                    subject.check_forward(rows[: options.batch_size])
+                return _Check(subject, replace(examples, inputs=rows), options, said).run(_name(model))
 
 
 class _Check:
@@ -135,6 +138,7 @@ class _Check:
         options = self.options
         options.tell("the model's own solver")
         own_outputs, calls, evaluations = self._answers(OWN)
+        refuse_not_finite(own_outputs, self.examples.inputs, self.subject.modules)
         if isinstance(self.subject, Intercepted):
             refuse_another(self.said, calls[0])
         own_scores = self.metric.scores(own_outputs, self.targets)
@@ -262,6 +266,21 @@ class _Check:
         if failed := [one.label for one in tried if one.failure]:
             notes.append(f"Not judged, because the solve could not go on: {'; '.join(failed)}.")
         return notes
+
+
+@contextlib.contextmanager
+def _told_what_was_given(inputs: Tensor) -> Iterator[None]:
+    """Add to whatever the model's own code raises the shape of the data, which is what it mostly is about."""
+    try:
+        yield
+    except OdebenchError:
+        raise
+    except Exception as error:
+        error.add_note(
+            f"The data have inputs of the shape {tuple(inputs.shape)}, {str(inputs.dtype).removeprefix('torch.')}: the model was given rows "
+            "of them. Is this what it was trained with?"
+        )
+        raise
 
 
 def _subject(model: nn.Module | Learning, said: tuple[Solver, GridRequest] | None) -> Subject:

@@ -97,6 +97,12 @@ def right_answer(outputs: Tensor, targets: Tensor) -> Tensor:
         )
     targets = targets.reshape(-1)
     if outputs.dim() == 2 and outputs.shape[1] > 1 and not targets.is_floating_point():
+        least, greatest = int(targets.min()), int(targets.max())
+        if least < 0 or greatest >= outputs.shape[1]:
+            raise IncompatibleError(
+                f"accuracy: the targets go from {least} to {greatest}, and the model's outputs {tuple(outputs.shape)} know the classes "
+                f"0 to {outputs.shape[1] - 1}. Give data of these classes, numbered as the model was trained."
+            )
         return right_class(outputs, targets)
     return (answers_of(outputs) == targets).double()
 

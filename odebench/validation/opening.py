@@ -151,6 +151,8 @@ def _torch_file(path: Path, what: str) -> Any:
         raise IncompatibleError(f"{path}: there is no such file.") from cause
     except Exception as cause:  # torch raises many kinds for a file that is not what it should be
         reason = str(cause).partition("\n")[0][:200]
+        if found := re.search(r"Unsupported (?:global|class).*?([\w.]+\.\w+)", str(cause)):
+            reason = f"it holds {found[1]}, and loading that would run code. Save torch.save(model.state_dict(), path) instead."
         raise IncompatibleError(
             f"{path}: cannot be read as {what}; only tensors, numbers, strings, lists and tables are: {reason}"
         ) from cause

@@ -149,12 +149,17 @@ class Exposed(Subject):
             return
         own, ours = self.model(inputs), self.evaluate(inputs, OWN).outputs
         advice = (
-            "Say which solver and how many steps it uses, mend `field`, `span`, `encode` or `readout`, or pass check_forward=False "
-            "(--no-check-forward) where its forward is not meant to be the same."
+            "Say which solver and how many steps it uses, mend `field`, `span`, `encode` (from the inputs to the first state) or "
+            "`readout` (from the last state to the outputs), or pass check_forward=False (--no-check-forward) where its forward is not meant to be the same."
         )
         if not isinstance(own, Tensor) or own.shape != ours.shape:
             got = tuple(own.shape) if isinstance(own, Tensor) else f"a {type(own).__name__}"
-            raise IncompatibleError(f"The model returns {got}, but its readout gives {tuple(ours.shape)}. {advice}")
+            missing = [name for name in ("encode", "readout") if getattr(self.model, name, None) is None]
+            without = f"It has no `{'` and no `'.join(missing)}`. " if missing else ""
+            gives = "last state is" if "readout" in missing else "readout gives"
+            raise IncompatibleError(f"The model returns {got}, but its {gives} {tuple(ours.shape)}. {without}{advice}")
+        if not torch.isfinite(own).all() and not torch.isfinite(ours).all():
+            return  # They cannot be compared; `refuse_not_finite` says why.
         difference = relative_l2(own, ours)
         if difference > min(_ROUNDINGS * torch.finfo(ours.dtype).eps, _MOST) or difference != difference:
             steps = f"{self.request.steps} steps" if isinstance(self.request, Grid) else "this tolerance"

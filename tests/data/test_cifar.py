@@ -91,7 +91,7 @@ def test_files_that_were_not_published_are_refused_unless_it_is_said(folder, mon
     with pytest.raises(DataError, match="is not the published file") as raised:
         _ = data.load("cifar10", 0, data_dir=folder).test
     message = str(raised.value)
-    assert "{ name = 'cifar10', verify = false }" in message
+    assert 'data = { name = "cifar10", verify = false }' in message
     assert "803d5f7f4d78ea53de84dbe85f74fb6d" in message
     monkeypatch.setitem(module._CIFAR10.files["test"], "test_batch.bin", hashlib.md5(records(3, 5)[0]).hexdigest())
     assert len(data.load("cifar10", 0, data_dir=folder).test) == 3

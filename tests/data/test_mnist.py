@@ -72,7 +72,7 @@ def test_files_that_were_not_published_are_refused_unless_it_is_said(folder, mon
     monkeypatch.setitem(module._EXAMPLES, "test", 5)
     with pytest.raises(DataError, match="is not the published file") as raised:
         loaded_test(folder, "mnist")
-    assert "{ name = 'mnist', verify = false }" in str(raised.value)
+    assert 'data = { name = "mnist", verify = false }' in str(raised.value)
     for file, array in zip((IMAGES, LABELS), arrays(), strict=True):
         monkeypatch.setitem(module._MD5["mnist"], file, hashlib.md5(idx(array)).hexdigest())
     assert len(loaded_test(folder, "mnist")) == 5

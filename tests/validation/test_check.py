@@ -233,6 +233,63 @@ def test_a_forward_that_does_something_else_than_is_said_is_refused():
     assert check(clear(), Turning(3), check_forward=False).verdict is Verdict.FLOW
 
 
+def test_a_model_without_a_readout_is_told_so():
+    class Without(Turning):
+        readout = None
+
+        def forward(self, x):
+            return super().field(0.0, x)[:, :1]
+
+    with pytest.raises(
+        IncompatibleError,
+        match=r"returns \(1000, 1\), but its last state is \(1000, 2\)\. It has no `encode` and no `re",
+    ):
+        check(clear(), Without(), batch_size=2000)
+
+
+@pytest.mark.parametrize("exposed", [True, False])
+def test_what_is_not_finite_is_no_flow(exposed):
+    """Nothing is lost from answers that are none, under any solver."""
+
+    class Calling(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = Turning()
+
+        def forward(self, x):
+            span = torch.tensor([0.0, 1.0])
+            y = odebench.odeint(self.inner.field, x, span, method="euler", options={"step_size": 0.5})[-1]
+            return self.inner.readout(y)
+
+    model, given = (Turning(), {"solver": "euler", "steps": 2}) if exposed else (Calling(), {})
+    inputs, targets = clear()
+    inputs[7] = math.nan
+    with pytest.raises(
+        IncompatibleError, match="for 1 of 1000 inputs, the first in row 7. Nor are 1 of the inputs, the first in row 7"
+    ):
+        validate(model, (inputs, targets), **given)
+    inputs, targets = clear()
+    with pytest.raises(DivergedError, match="weights and the inputs are finite, so the solve overflows"):
+        validate(model, (inputs * 3e38, targets), **given)
+    with torch.no_grad():
+        next(model.parameters()).fill_(math.nan)
+    with pytest.raises(DivergedError, match=r"for 1000 of 1000 inputs.*Nor are these of its weights: (inner\.)?rate\."):
+        validate(model, (inputs, targets), **given)
+
+
+def test_classes_that_the_model_does_not_know_are_refused():
+    inputs, targets = clear()
+    with pytest.raises(IncompatibleError, match=r"the targets go from 5 to 6, .* know the classes 0 to 1"):
+        check((inputs, (torch.arange(len(targets)) % 2) + 5))
+
+
+def test_what_the_models_code_raises_is_told_with_the_shape_of_the_data():
+    inputs, targets = clear()
+    with pytest.raises(IndexError) as raised:
+        check((inputs[:, :1], targets))
+    assert "inputs of the shape (1000, 1), float32" in raised.value.__notes__[0]
+
+
 def test_a_field_without_its_solver_is_refused():
     with pytest.raises(IncompatibleError, match=r"shows its field and its span, but not its solver"):
         validate(Turning(), clear())

@@ -85,6 +85,10 @@ def test_weights_are_loaded(tmp_path, wrap):
         ({"rate": torch.zeros(3)}, "does not fit the model.*size mismatch"),
         ({"other": torch.zeros(())}, "does not fit the model"),
         (Evil(), "cannot be read as checkpoint"),
+        (
+            Turning(),
+            r"it holds \S*turning\.Turning, and loading that would run code. Save torch.save\(model.state_dict",
+        ),
     ],
 )
 def test_other_checkpoints_are_refused(tmp_path, content, words):
