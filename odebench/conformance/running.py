@@ -93,7 +93,7 @@ def check_plugins(
     """
     with Slots() as slots:
         offered, broken = _offered(slots, names, everything, local_files, timeout_s)
-        chosen = offered if everything else _asked(names, offered, broken)
+        chosen = offered if everything else asked(names, offered, broken=bool(broken))
         yield from broken
         jobs = [
             Job(request={"task": "check", **entry}, limit_s=timeout_s, label=entry)
@@ -141,8 +141,15 @@ def _offered(
     return entries, broken
 
 
-def _asked(names: Sequence[str], offered: list[dict[str, Any]], broken: list[PluginReport]) -> list[dict[str, Any]]:
-    """The entries of these names; a name whose plugin is broken is told about by that plugin's report."""
+def asked(names: Sequence[str], offered: list[dict[str, Any]], *, broken: bool) -> list[dict[str, Any]]:
+    """The entries of these names, among those that are offered.
+
+    Args:
+        broken: whether a plugin did not load: a name that is not found may be its, and its report says why.
+
+    Raises:
+        OdebenchError: a name is not found, or several kinds have it.
+    """
     chosen = []
     for name in names:
         kind, bare = name.partition(":")[0] if ":" in name else None, _bare(name)
@@ -233,7 +240,7 @@ def _faults(job: Job, doing: str) -> list[str]:
     if message["output_bytes"]:
         shown = _plain(message["output"].strip(), _LONGEST_SHOWN)
         faults.append(
-            f"It printed {message['output_bytes']} bytes, while a plugin returns what it has to say: {shown!r}."
+            f"It printed {message['output_bytes']} bytes, while a plugin returns what it has to say: “{shown}”."
         )
     return faults
 

@@ -7,6 +7,10 @@ import re
 
 import pytest
 
+from odebench.conformance import running
+from odebench.conformance.running import FAILED, KNOWN, PASSED, CheckResult, PluginReport
+from odebench.errors import OdebenchError
+
 HEAD = '''
 import os, signal, sys, time
 import odebench
@@ -39,7 +43,7 @@ HOSTILE = {
     "hangs": ("while True:\n    time.sleep(1)", "stopped after 8 s, while loading it"),
     "exits": ("os._exit(0)", "left with exit code 0, while loading it"),
     "leaves": ("sys.exit('enough')", "SystemExit"),
-    "prints": ("print('\\x1b[2J\\x1b]0;yours\\x07')", r"printed 16 bytes.*\\x1b\[2J"),
+    "prints": ("print('\\x1b[2J\\x1b]0;yours\\x07')", r"printed 15 bytes.*\\x1b\[2J"),
 }
 #: The body of `misbehave`, and what is said of the solver.
 MISBEHAVING = {
@@ -60,15 +64,7 @@ def solver(name: str, body: str = "pass") -> str:
     return f'{HEAD}\nclass {title}(Midpoint):\n    name = "{name}"\n\n    def misbehave(self):\n        {body}\n'
 
 
-def test_a_built_in_solver_passes_all_its_checks(call):
-    result = call("check", "heun")
-    assert result.exit_code == 0, result.output
-    assert "passed         check_observed_order" in result.output
-    assert "order 1.99 on logistic growth" in result.output
-    assert "1 plugin, " in result.output and "all passed" in result.output
-
-
-def test_a_wrong_digit_a_known_failure_and_one_that_passes(call, tmp_path):
+def test_what_passes_what_fails_and_what_is_known_to(call, tmp_path):
     wrong = "order=2, c=(0, F(1, 2)), a=((), (F(1, 2),)), b=(F(1, 4), F(3, 4))"
     text = solver("digit") + f"    tableau = ButcherTableau({wrong})\n"
     text += solver("admits").removeprefix(HEAD) + f"    tableau = ButcherTableau({wrong})\n"
@@ -76,19 +72,68 @@ def test_a_wrong_digit_a_known_failure_and_one_that_passes(call, tmp_path):
     text += '        "check_observed_order": "it is of order 1", "check_determinism": "long ago"}\n'
     text += solver("misspells").removeprefix(HEAD) + '    known_failures = {"check_order": "?"}\n'
     (tmp_path / "mine.py").write_text(text)
-    result = call("check", "digit", "admits", "misspells", "--plugin", str(tmp_path / "mine.py"), "--json")
+    result = call("check", "heun", "digit", "admits", "misspells", "--plugin", str(tmp_path / "mine.py"), "--json")
     assert result.exit_code == 1
     told = json.loads(result.stdout)
-    digit, admits, misspells = told["plugins"]
-    outcomes = {one["check"]: one for one in digit["checks"]}
-    assert not told["passed"] and not digit["passed"] and not admits["passed"]
-    assert outcomes["check_order_conditions"]["outcome"] == "failed"
-    assert "misses 1/2 by -0.125" in outcomes["check_order_conditions"]["said"]
-    assert "Measured 1.0" in outcomes["check_observed_order"]["said"]
-    admitted = {one["check"]: (one["outcome"], one["reason"]) for one in admits["checks"]}
+    by_name = {one["name"]: one for one in told["plugins"]}
+    assert [name for name, one in by_name.items() if one["passed"]] == ["heun"] and not told["passed"]
+    heun, digit, admits = (
+        {one["check"]: one for one in by_name[name]["checks"]} for name in ("heun", "digit", "admits")
+    )
+    assert {one["outcome"] for one in heun.values()} == {"passed"}
+    assert "order 1.99 on logistic growth" in heun["check_observed_order"]["said"]
+    assert digit["check_order_conditions"]["outcome"] == "failed"
+    assert "misses 1/2 by -0.125" in digit["check_order_conditions"]["said"]
+    assert "Measured 1.0" in digit["check_observed_order"]["said"]
+    admitted = {name: (one["outcome"], one["reason"]) for name, one in admits.items()}
     assert admitted["check_order_conditions"] == ("known failure", "b is rounded to quarters")
     assert admitted["check_determinism"] == ("passes, against what is declared", "long ago")
-    assert "check_order, but its checks are" in misspells["faults"][0]
+    assert "check_order, but its checks are" in by_name["misspells"]["faults"][0]
+
+
+def results(*outcomes: str) -> tuple[CheckResult, ...]:
+    return tuple(
+        CheckResult(
+            check=f"check_{n}", outcome=outcome, said=f"said {n}", reason="why" * (outcome == KNOWN), seconds=0.1
+        )
+        for n, outcome in enumerate(outcomes)
+    )
+
+
+def test_a_few_plugins_are_shown_whole_and_many_in_a_table(call, monkeypatch):
+    reports = [
+        PluginReport(kind="solver", name="good", checks=results(PASSED, KNOWN), seconds=1.5),
+        PluginReport(kind="solver", name="bad", checks=results(FAILED), faults=("It hangs.",)),
+    ]
+    monkeypatch.setattr(running, "check_plugins", lambda *_, **__: iter(reports))
+    few = call("check", "good", "bad")
+    assert few.exit_code == 1
+    assert "good (solver), 1.5 s" in few.output
+    assert re.search(
+        r"passed +check_0 .*\n +said 0\n +known failure +check_1 .*\n +declared: why\n +said 1", few.output
+    )
+    assert re.search(r"failed +check_0.*\n +said 0\n +failed +It hangs", few.output)
+    assert "2 plugins, 3 checks, 1 known failure: 1 failed, in" in few.output
+
+    reports += [PluginReport(kind="model", name=f"m{n}", checks=results(PASSED)) for n in range(3)]
+    many = call("check", "--all")
+    assert re.search(r"good +solver +1 +1 +0 +1.5", many.output)
+    assert re.search(r"bad +solver +0 +0 +2 ", many.output)
+    assert "said 0" in many.output.partition("bad (solver)")[2] and "m0 (model)" not in many.output
+
+    del reports[1]
+    assert call("check", "--all").exit_code == 0
+
+
+def test_names_are_found_or_the_nearest_is_told():
+    offered = [{"kind": "solver", "name": "heun"}, {"kind": "solver", "name": "two"}, {"kind": "model", "name": "two"}]
+    found = running.asked(["heun", "model:two"], offered, broken=False)
+    assert found == [offered[0], offered[2]]
+    with pytest.raises(OdebenchError, match="'huen'.*did you mean 'heun'"):
+        running.asked(["huen"], offered, broken=False)
+    with pytest.raises(OdebenchError, match="solver:two or model:two"):
+        running.asked(["two"], offered, broken=False)
+    assert running.asked(["huen"], offered, broken=True) == [], "it may be what did not load"
 
 
 @pytest.mark.slow
@@ -116,8 +161,6 @@ def test_hostile_plugins_fail_and_others_go_on(call, tmp_path):
     [
         ([], "Give the names of what to check, or --all."),
         (["heun", "--all"], "Give the names of what to check, or --all."),
-        (["huen"], "did you mean 'heun'"),
-        (["gradient:heun"], "No plugin registers 'gradient:heun'"),
     ],
 )
 def test_wrong_usage_is_told(call, arguments, words):
