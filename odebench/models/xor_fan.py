@@ -48,6 +48,9 @@ class XorFan(Model):
 
     name = "xor-fan"
     source: ClassVar[str] = "Ott, Katiyar, Hennig, Tiemann, ResNet after all?, ICLR 2021, arXiv:2007.15386, equation 4"
+    known_failures: ClassVar[dict[str, str]] = {
+        "check_other_seeds_give_other_problems": "The four corners and the field are the same for every seed; rows beyond them are drawn."
+    }
 
     def __init__(
         self,
