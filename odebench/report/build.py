@@ -16,7 +16,7 @@ from odebench.errors import RecordError
 from odebench.records.atomic import write_atomic
 from odebench.report.chart import Chart, Extents, Skipped
 from odebench.report.draw import draw, save
-from odebench.report.figures import FAMILIES, TRAINING_FAMILIES
+from odebench.report.figures import FAMILIES, KEPT_FAMILIES, TRAINING_FAMILIES
 from odebench.report.figures.selection import studies
 from odebench.report.frame import write
 from odebench.report.page import Picture, page
@@ -128,6 +128,9 @@ def _charts(sources: Sequence[Source]) -> Iterator[list[tuple[Source, Chart | Sk
     parts = [(source, source.frame[~found]) for source, found in zip(sources, learnt, strict=True) if not found.all()]
     for family in FAMILIES if parts else ():
         yield [(source, item) for source, frame in parts for item in family(frame)]
+    kept = [(source, frame, _series_of(source)) for source, frame in parts]
+    for family in KEPT_FAMILIES if parts else ():
+        yield [(source, item) for source, frame, series in kept for item in family(frame, series)]
     long = [(source, _series_of(source)) for source, found in zip(sources, learnt, strict=True) if found.any()]
     for family in TRAINING_FAMILIES if long else ():
         yield [(source, item) for source, series in long for item in family(source.frame, series)]

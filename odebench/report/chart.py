@@ -86,6 +86,22 @@ class Guide:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Image:
+    """A picture in shades of grey in place of series.
+
+    Attributes:
+        values: its rows from the top, each from the left; () where there is no picture.
+        low, high: what is drawn black and white; what lies beyond is drawn so too.
+        words: why there is no picture.
+    """
+
+    values: tuple[tuple[float, ...], ...] = ()
+    low: float = 0.0
+    high: float = 1.0
+    words: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Panel:
     """One pair of axes.
 
@@ -99,6 +115,7 @@ class Panel:
         floor: where an exact 0 is drawn on a logarithmic y axis.
         legend: whether the panel has a legend of its own, because its labels hold its own figures.
         palette: whose colours it uses where that is not the chart's, or "".
+        image: drawn in place of axes; the labels of x and y stand below and beside it.
     """
 
     title: str
@@ -111,6 +128,7 @@ class Panel:
     floor: float = 2.0**-52
     legend: bool = False
     palette: str = ""
+    image: Image | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,10 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
-from PIL import Image
+from PIL import Image as Picture
 
 from odebench.report.axes import is_logarithmic, label_of, set_powers_of_two, set_ticks, unit_of
-from odebench.report.chart import Axis, Chart, Extents, Panel
+from odebench.report.chart import Axis, Chart, Extents, Image, Panel
 from odebench.report.columns import Kind, column
 from odebench.report.layout import lay_out
 from odebench.report.marks import Scale, draw_series, handle, legible
@@ -93,7 +93,7 @@ def save(figure: Figure, target: Path) -> Path:
             canvas = figure.canvas if isinstance(figure.canvas, FigureCanvasAgg) else FigureCanvasAgg(figure)
             # Without transparency, and not at the highest compression: a tenth of the size is not worth a third of the time.
             canvas.draw()
-            Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(target, "PNG", compress_level=3)
+            Picture.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(target, "PNG", compress_level=3)
     return target
 
 
@@ -123,6 +123,8 @@ def _across(chart: Chart) -> int:
 
 def _panel_height(chart: Chart, across: int, width: float) -> float:
     """Height of a panel in inches: room for categories, for a legend of its own, else a pleasant shape."""
+    if all(panel.image is not None for panel in chart.panels):
+        return width + 0.1
     rows = max(len(panel.rows) for panel in chart.panels)
     if rows:
         series = max(len(panel.series) for panel in chart.panels)
@@ -148,6 +150,9 @@ def _legend_shape(labels: list[str], width: float) -> tuple[int, int]:
 def _draw_panel(axes: Axes, panel: Panel, palette: Looks, extents: Extents, width: float) -> None:
     # A place of its own spares matplotlib a search for ticks that the title could meet; ours stand at the bottom.
     axes.set_title(panel.title, loc="left", color=INK, y=1.0)
+    if panel.image is not None:
+        _draw_image(axes, panel, panel.image)
+        return
     x = _scale_axis(axes, "x", panel.x, extents, panel.columns, panel.floor)
     y = _scale_axis(axes, "y", panel.y, extents, panel.rows, panel.floor)
     if y.log or column(panel.y.column).kind is not Kind.ERROR:
@@ -160,6 +165,25 @@ def _draw_panel(axes: Axes, panel: Panel, palette: Looks, extents: Extents, widt
             bbox_to_anchor=(0.5, 0.0), bbox_transform=axes.transAxes + ScaledTranslation(0, -0.52, axes.figure.dpi_scale_trans), frameon=False,
             handlelength=1.6, columnspacing=1.2, borderaxespad=0.0,
         )  # fmt: skip
+
+
+def _draw_image(axes: Axes, panel: Panel, image: Image) -> None:
+    """A picture with what is said beside and below it, or the words in its place."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(False)
+    axes.set_xlabel(panel.x.label)
+    axes.set_ylabel(panel.y.label)
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+    if image.values:
+        # An output can be as large as numbers get; only its shades are drawn, so it is scaled before.
+        size = (image.high - image.low) or 1.0
+        shades = np.clip((np.asarray(image.values, dtype=float) - image.low) / size, 0.0, 1.0)
+        axes.imshow(shades, cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
+    else:
+        axes.set_aspect("equal", adjustable="box")
+        axes.text(0.5, 0.5, image.words, ha="center", va="center", color=FAINT, transform=axes.transAxes)
 
 
 def _draw_guides(axes: Axes, panel: Panel, scale: Scale) -> None:

@@ -17,6 +17,7 @@ from tests.models.every import BY_NAME
         ("linear", {"matrix": "spiral2"}, "matrix"),
         ("mlp-field", {"activation": "gelu2"}, "activation"),
         ("conv-field", {"activation": "gelu2"}, "activation"),
+        ("conv-field", {"image": "cat"}, "image"),
         ("cnf", {"trace": "guess"}, "trace"),
         ("cnf", {"dim": 1}, "dim"),
         ("logistic", {"batch": -1}, "batch"),
@@ -127,3 +128,29 @@ def test_irregular_times_are_irregular_and_all_count_in_the_loss():
     ys = torch.zeros(13, 32, 4, dtype=torch.float64, requires_grad=True)
     problem.loss(ys).backward()
     assert (ys.grad.abs().sum((1, 2)) > 0).all()
+
+
+def test_the_scale_multiplies_the_random_matrix():
+    weight, doubled = (
+        BY_NAME["gaussian-relu"](dim=5, normalised=True, scale=scale).problem(0).field.weight for scale in (1.0, 2.0)
+    )
+    torch.testing.assert_close(doubled, 2.0 * weight, rtol=0, atol=0)
+
+
+def test_digits_are_those_of_scikit_learn_chosen_by_the_seed():
+    datasets = pytest.importorskip("sklearn.datasets")
+    known = torch.from_numpy(datasets.load_digits().images / 16.0)
+    first, second = (
+        BY_NAME["conv-field"](image="digits", size=8, channels=2, batch=2).problem(seed).y0 for seed in (0, 1)
+    )
+    for image in (first[0, 0], first[1, 1]):
+        shape = image / image.max()  # channels have factors of their own
+        assert (known / known.amax((1, 2), keepdim=True) - shape).abs().amax((1, 2)).min() < 1e-12
+    assert not torch.equal(first[0, 0] / first.max(), second[0, 0] / second.max())
+
+
+def test_digits_grow_to_the_size_asked_for_and_keep_their_corners():
+    small, large = (
+        BY_NAME["conv-field"](image="digits", size=size, channels=1, batch=1).problem(0).y0[0, 0] for size in (8, 15)
+    )
+    torch.testing.assert_close(large[::2, ::2], small, rtol=1e-12, atol=1e-12)

@@ -10,12 +10,14 @@ from odebench.report.chart import Chart, Skipped
 from odebench.report.figures import (
     dots,
     gradient_error,
+    images,
     memory,
     overview,
     phase,
     refinement,
     roundtrip,
     sawtooth,
+    seeds,
     times,
     work_precision,
 )
@@ -32,8 +34,12 @@ FAMILIES: tuple[Callable[[pd.DataFrame], list[Chart | Skipped]], ...] = (
     roundtrip.roundtrip,
 )
 
+# Of solves, from the long columns that their cells kept.
+KEPT_FAMILIES: tuple[Callable[[pd.DataFrame, pd.DataFrame], list[Chart | Skipped]], ...] = (images.there_and_back,)
+
 # Of trainings, and of what became of the trained models; they may look at the long columns of the cells too.
 TRAINING_FAMILIES: tuple[Callable[[pd.DataFrame, pd.DataFrame], list[Chart | Skipped]], ...] = (
+    lambda frame, _: seeds.over_seeds(frame),
     lambda frame, _: dots.training_step_and_test_solver(frame),
     lambda frame, _: refinement.against_test_steps(frame),
     sawtooth.sawtooth,
