@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: Up to so many plugins are shown check by check.
 _SHOWN_WHOLE = 3
 _KINDS = ("solver", "gradient", "model")
+# What did not even load comes last.
+_ORDER = (*_KINDS, "plugin")
 
 
 @click.command("check")
@@ -69,6 +71,7 @@ def command(
         reports.append(report)
         if everything and not as_json:
             warn(f"{report.kind} {report.name}: {'passed' if report.passed else 'FAILED'}, {duration(report.seconds)}")
+    reports.sort(key=lambda report: (_ORDER.index(report.kind), "/" in report.name, report.name))
     seconds = time.monotonic() - start
     failed = [report for report in reports if not report.passed]
     if as_json:

@@ -16,7 +16,7 @@ from odebench.numerics.timed_field import TimedField
 # The refinement ends with so many steps once an order is seen, and the tightening of tolerances with so many evaluations:
 # beyond that the check is slow, and the slope known. Implicit methods take many evaluations a step.
 _ENOUGH_STEPS = {False: 256, True: 64}
-_ENOUGH_EVALUATIONS = {False: 1200, True: 2400}
+_ENOUGH_EVALUATIONS = {False: 1200, True: 1800}
 _TOLERANCES = [10.0**-k for k in range(2, 12)]
 
 

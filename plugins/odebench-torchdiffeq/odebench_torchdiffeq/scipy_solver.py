@@ -41,7 +41,6 @@ class ScipySolver(TorchdiffeqSolver):
     known_failures: ClassVar[dict[str, str]] = {
         "check_tolerance_proportionality": "LSODA varies its order with the tolerance: the error falls with the power 0.80 of it.",
         "check_dtypes": "The states cross to NumPy, which has no bfloat16: TypeError.",
-        "check_shapes": "The first state that comes back is SciPy's, 1.1e-16 off the one that was given.",
         "check_empty_states": "torchdiffeq cannot reshape a state of no elements: RuntimeError.",
         "check_nan_is_passed_on": "LSODA takes over 5000 evaluations where the field becomes infinite.",
         "check_max_steps": "SciPy counts no attempts: max_steps is refused, in words.",
