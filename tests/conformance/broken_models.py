@@ -135,6 +135,10 @@ BROKEN = [
     broken(fields.check_field_is_a_function, field=field(_in_place)),
     broken(fields.check_rows_are_apart, field=field(lambda f, t, y: f + 1e-9 * y.mean())),
     broken(fields.check_rows_are_apart, field=field(_row_of_first_time)),
+    broken(fields.check_gradients_agree_with_differences, field=field(lambda f, t, y: f + y.detach())),
+    broken(
+        fields.check_gradients_agree_with_differences, field=field(lambda f, t, y: f.detach() + 0 * f + y - y.detach())
+    ),
     broken(solutions.check_span_and_scale_are_sane, ts=(0.0, 1.0, 0.5)),
     broken(solutions.check_span_and_scale_are_sane, loss_ts=(0.0, 20.0)),
     broken(solutions.check_span_and_scale_are_sane, ts=(0.0, 1e-9), exact=None),

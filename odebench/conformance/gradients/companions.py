@@ -141,7 +141,11 @@ def _registered(method: GradientMethod, adaptive: bool) -> list[Companion]:
             solver = entry.build()
         except OdebenchError:  # it needs parameters, or its library is not there
             continue
-        if solver.differentiable and method.supports(solver) is None and (solver.adaptive or not adaptive):
+        if (
+            solver.differentiable
+            and method.supports(solver) is None
+            and (solver.adaptive if adaptive else solver.takes_grids)
+        ):
             found.append(Companion(solver=solver, replay=_solved_again(solver)))
     # Order 3 leaves the widest window between rounding and the asymptotic range; fewer are quicker.
     return sorted(found, key=lambda one: (abs(one.solver.order - 3), one.solver.adaptive != adaptive))[:2]

@@ -52,7 +52,11 @@ class WideField(nn.Module):
 
 
 class AwkwardField(SmoothField):
-    """With a parameter that is not used, one that is frozen, and one that two modules share."""
+    """With a parameter that is not used, one that is frozen, one that two modules share, and two whose sum alone matters.
+
+    Autograd gives one tensor as the gradient of both terms of a sum: who adds to the one must not add to the other. Its states
+    have the shape of `start()`.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,10 +67,13 @@ class AwkwardField(SmoothField):
         with torch.no_grad():
             self.shared.weight.copy_(torch.linspace(-0.5, 0.7, 9, dtype=FLOAT).reshape(3, 3))
         self.again.weight = self.shared.weight
+        self.term = nn.Parameter(torch.full((4, 3), 0.3, dtype=FLOAT))
+        self.other_term = nn.Parameter(torch.full((4, 3), -0.1, dtype=FLOAT))
 
     def forward(self, t: Tensor, y: Tensor) -> Tensor:
         """dy/dt."""
-        return super().forward(t, y) * self.frozen + torch.sin(self.shared(y)) + 0.3 * self.again(y.cos())
+        known = super().forward(t, y) * self.frozen + torch.sin(self.shared(y)) + 0.3 * self.again(y.cos())
+        return known + (self.term + self.other_term)
 
 
 class PairField(nn.Module):

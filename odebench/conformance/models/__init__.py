@@ -19,6 +19,7 @@ _ONE_FIELD: tuple[Check, ...] = (
     fields.check_field_keeps_shape_and_dtype,
     fields.check_field_is_a_function,
     fields.check_rows_are_apart,
+    fields.check_gradients_agree_with_differences,
     solutions.check_span_and_scale_are_sane,
 )
 _CLOSED_FORM: tuple[Check, ...] = (

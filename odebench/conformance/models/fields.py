@@ -9,6 +9,8 @@ from odebench.conformance.failure import Failure
 from odebench.conformance.models.flat import distance, leaves_of, like, packed, slope_at, some_rows
 from odebench.contract import Model, Problem, State, parameters_of
 
+_MOVED = 1e-6
+
 
 def check_field_keeps_shape_and_dtype(model: Model) -> str:
     """In float64 and in float32 the derivative has the state's shapes and dtype, and the values agree."""
@@ -124,6 +126,50 @@ def check_gradients_are_finite(model: Model) -> str:
             look="the field's `forward`, and `loss`",
         )
     return f"of {sum(p.numel() for p in parameters)} parameters"
+
+
+def check_gradients_agree_with_differences(model: Model) -> str:
+    """Autograd through one evaluation of the field agrees with central differences, along a direction of state and parameters."""
+    problem = some_rows(model.problem(0))
+    generator = torch.Generator().manual_seed(41)
+
+    def drawn(tensor: Tensor) -> Tensor:
+        return torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+
+    # A little away from where it begins, parameters too: there, a field with kinks may lie on one.
+    leaves = tuple((leaf + 0.1 * leaf.std().nan_to_num(0.1) * drawn(leaf)) for leaf in leaves_of(problem.y0))
+    leaves = tuple(leaf.detach().requires_grad_() for leaf in leaves)
+    parameters = parameters_of(problem.field)
+    weights = [drawn(leaf) for leaf in leaves]
+    directions = [drawn(x) * (x.detach().abs().max() if x.any() else 1.0) for x in (*leaves, *parameters)]
+    with torch.no_grad():
+        for parameter, direction in zip(parameters, directions[len(leaves) :], strict=True):
+            parameter.add_(1e-3 * direction)
+    t = torch.tensor(problem.ts[0] + 0.1 * (problem.ts[-1] - problem.ts[0]), dtype=torch.float64)
+
+    def value() -> Tensor:
+        slopes = leaves_of(problem.field(t, like(problem.y0, leaves)))
+        return sum((w * slope).sum() for w, slope in zip(weights, slopes, strict=True))
+
+    found = torch.autograd.grad(value(), (*leaves, *parameters), allow_unused=True)
+    moves = list(zip((*leaves, *parameters), directions, found, strict=True))
+    for what, chosen in (("the state", moves[: len(leaves)]), ("the parameters", moves[len(leaves) :])):
+        got = sum((g * d).sum().item() for _, d, g in chosen if g is not None)
+        sides = []
+        with torch.no_grad():
+            for sign in (1.0, -2.0, 1.0):  # ahead, behind, and back
+                for tensor, direction, _ in chosen:
+                    tensor.add_(sign * _MOVED * direction)
+                sides.append(value().item())
+        expected = (sides[0] - sides[1]) / (2 * _MOVED)
+        if not abs(got - expected) <= 1e-4 * abs(expected) + 1e-8 * abs(sides[2]):
+            raise Failure(
+                expected=f"a derivative of {expected:.6g} along a direction of {what}, by central differences",
+                measured=f"{got:.6g} by autograd",
+                cause="a `detach`, a `no_grad`, or a backward of one's own that is wrong, in the field",
+                look="the field's `forward`",
+            )
+    return "to 1e-4"
 
 
 def _outputs(problem: Problem, y0: State) -> State:
