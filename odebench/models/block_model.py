@@ -36,9 +36,10 @@ class BlockModel(Network):
     Args:
         data: a name or a table that `odebench.data.load` knows, of images.
         width: channels of the first stage, to which all others are in proportion.
-        norm: what follows each convolution: "group" (in up to 8 groups of channels), "layer" (all channels together), "none", or
-            "batch-shared", one set of running statistics for all evaluations of a field, as the published code has it: its outputs at
-            test time are not those that it was trained with.
+        norm: what follows each convolution: "group" (in up to 8 groups of channels), "layer" (all channels together), "none",
+            "batch", with running statistics for each evaluation of a field in its solve, so that it can be tested with the solver and
+            steps of its training alone, or "batch-shared", one set of them for all evaluations, as the published code has it: its
+            outputs at test time are not those that it was trained with.
         last_relu: whether a field ends in its rectifier, as the published ones do: then it never takes away.
         scale: factor of the initial convolutions of the ODE blocks' fields.
         normalise: subtract the mean of each colour and divide by its deviation, where they are published: cifar10 and cifar100.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from odebench.contract import Solve
+from odebench.models.evaluation_norm import EvaluationNorm
 from odebench.models.network import kaiming, kaiming_linear
 from odebench.nn import EvolvingField, Residual
 
@@ -17,9 +18,10 @@ NORMS: dict[str, Callable[[int], nn.Module] | None] = {
     "group": lambda channels: nn.GroupNorm(math.gcd(channels, 8), channels, dtype=torch.float64),
     "layer": lambda channels: nn.GroupNorm(1, channels, dtype=torch.float64),
     "none": None,
+    "batch": lambda channels: nn.BatchNorm2d(channels, dtype=torch.float64),
     "batch-shared": lambda channels: nn.BatchNorm2d(channels, dtype=torch.float64),
 }
-"""What normalises the channels of `(batch, channels, height, width)`."""
+"""What normalises the channels of `(batch, channels, height, width)`; in fields "batch" is an `EvaluationNorm`."""
 
 
 class Flow(nn.Module):
@@ -28,6 +30,13 @@ class Flow(nn.Module):
     def __init__(self, field: nn.Module) -> None:
         super().__init__()
         self.field = field
+        self._norms = [part for part in field.modules() if isinstance(part, EvaluationNorm)]
+
+    def begin(self) -> nn.Module:
+        """The field, at the beginning of a solve."""
+        for norm in self._norms:
+            norm.begin()
+        return self.field
 
 
 class BlockNetwork(nn.Module):
@@ -45,7 +54,7 @@ class BlockNetwork(nn.Module):
         """Outputs `(batch, …)`; `solve(field, z)` is called once for each flow, from first to last."""
         z = inputs
         for part in self.parts:
-            z = solve(part.field, z) if isinstance(part, Flow) else part(z)
+            z = solve(part.begin(), z) if isinstance(part, Flow) else part(z)
         return z
 
     def residual(self) -> nn.Sequential:
@@ -107,6 +116,7 @@ class Layers:
 
     def __init__(self, generator: torch.Generator, norm: str, flow: Callable[[nn.Sequential], nn.Module]) -> None:
         self._generator, self._norm, self._flow = generator, norm, flow
+        self._in_field = False
 
     def conv(
         self,
@@ -127,20 +137,24 @@ class Layers:
 
     def norm(self, channels: int) -> list[nn.Module]:
         """What normalises so many channels, or nothing."""
-        make = NORMS[self._norm]
+        make = EvaluationNorm if self._in_field and self._norm == "batch" else NORMS[self._norm]
         return [] if make is None else [make(channels)]
 
     def linear(self, inputs: int, outputs: int) -> nn.Module:
         """A linear layer."""
         return kaiming_linear(inputs, outputs, self._generator)
 
-    def flow(self, *parts: nn.Module) -> Flow:
-        """An ODE block, whose field is these parts one after the other."""
-        return Flow(self._flow(nn.Sequential(*parts)))
+    def flow(self, parts: Callable[[], Sequence[nn.Module]]) -> Flow:
+        """An ODE block, whose field is what `parts` draws, one after the other."""
+        self._in_field = True
+        try:
+            return Flow(self._flow(nn.Sequential(*parts())))
+        finally:
+            self._in_field = False
 
     def basic_flow(self, channels: int) -> Flow:
         """An ODE block of two 3 × 3 convolutions, each normalised and rectified."""
-        return self.flow(*self.conv(channels, channels), *self.conv(channels, channels))
+        return self.flow(lambda: [*self.conv(channels, channels), *self.conv(channels, channels)])
 
     def basic(self, inputs: int, outputs: int, stride: int) -> Shortcut:
         """The residual block of two 3 × 3 convolutions, with a 1 × 1 one beside them where the size or the channels change."""

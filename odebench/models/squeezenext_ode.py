@@ -44,7 +44,8 @@ class SqueezeNextOde(BlockModel):
         parts, before = layers.conv(channels, 2 * w, bias=True), 2 * w
         for stage in range(4):
             after, stride = w * 2**stage, 2 if stage else 1
-            parts += [_ordinary(layers, before, after, stride), layers.flow(*_squeezed(layers, after, after, 2, 1))]
+            parts.append(_ordinary(layers, before, after, stride))
+            parts.append(layers.flow(lambda channels=after: _squeezed(layers, channels, channels, 2, 1)))
             before = after
         return [*parts, *layers.conv(8 * w, 4 * w, 1, bias=True), AveragePlace(), layers.linear(4 * w, classes)]
 

@@ -8,6 +8,7 @@ import torch
 from odebench.api import build
 from odebench.contract import StepSize
 from odebench.errors import IncompatibleError
+from odebench.models.evaluation_norm import EvaluationNorm
 from odebench.outcome import Outcome
 from odebench.plan.expand import expand
 from odebench.plan.suite import parse_suite
@@ -62,7 +63,7 @@ def test_a_swap_solves_every_block_otherwise(tmp_path):
     assert (swapped.values["nfe_forward"], swapped.values["steps_accepted"]) == (20, 5)
 
 
-@pytest.mark.parametrize("norm", ["group", "batch-shared"])
+@pytest.mark.parametrize("norm", ["group", "batch", "batch-shared"])
 def test_a_training_of_blocks_goes_on_from_any_iteration_as_if_nothing_had_been(tmp_path, norm):
     task = Hasty(iterations=6, batch=16, learning_rate=0.01)
     whole, _ = study(task, tmp_path / "whole", lesson=lesson(norm=norm), gradient="anode", policy=Halves())
@@ -85,6 +86,69 @@ def test_batch_statistics_of_a_field_are_updated_once_for_each_forward_evaluatio
     outside = [int(value) for key, value in tracked.items() if ".field." not in key]
     assert inside == [2 * 3] * 4, "two iterations of three evaluations"
     assert outside == [2] * 6
+
+
+@pytest.mark.parametrize("gradient", ["anode", "step-checkpoint", "revolve", "continuous-adjoint", "otd-stored"])
+def test_each_evaluation_of_a_solve_has_batch_statistics_of_its_own(tmp_path, gradient):
+    states = {}
+    for name in ("direct", gradient):
+        network = lesson(norm="batch")
+        task = Train(iterations=3, batch=8, optimizer="sgd", learning_rate=0.0)
+        study(task, tmp_path / name, lesson=network, gradient=name, grid=StepSize(steps=2), solver="heun")
+        states[name] = network.field.state_dict()
+    tracked = [value for key, value in states["direct"].items() if key.endswith("batches_tracked") and value.dim()]
+    assert len(tracked) == 4
+    for counts in tracked:
+        assert counts[:4].tolist() == [3] * 4 and not counts[4:].any(), "two stages of two steps, in three iterations"
+    for key, value in states["direct"].items():
+        assert torch.equal(states[gradient][key], value), f"{key}: what is evaluated again teaches nothing"
+    first = next(value for key, value in states["direct"].items() if key.endswith("running_mean") and value.dim() == 2)
+    assert (first[0] - first[3]).abs().max() > 1e-3
+
+
+def test_running_statistics_are_those_of_torch(tmp_path):
+    ours, theirs = EvaluationNorm(3).float(), [torch.nn.BatchNorm2d(3) for _ in range(2)]
+    draw = torch.Generator().manual_seed(0)
+    for _ in range(4):
+        ours.begin()
+        for one in theirs:
+            z = torch.randn(5, 3, 4, 4, generator=draw) * 2 + 1
+            assert torch.equal(ours(z), one(z))
+    ours.eval()
+    ours.begin()
+    for place, one in enumerate(theirs):
+        torch.testing.assert_close(ours.running_mean[place], one.running_mean)
+        torch.testing.assert_close(ours.running_var[place], one.running_var)
+        torch.testing.assert_close(ours(z), one.eval()(z))
+    with pytest.raises(IncompatibleError, match="Evaluation 3 of a field"):
+        ours(z)
+
+
+def test_a_network_with_statistics_for_each_evaluation_answers_at_test_time_as_in_training():
+    gaps = {}
+    for norm in ("batch", "batch-shared"):
+        network = lesson(norm=norm, last_relu=False)
+        rows = network.train[:64]
+        solver = build("solver", "euler")
+
+        def solve(field, z, solver=solver):
+            return solver.solve(field, z, (0.0, 1.0), StepSize(steps=4)).y1
+
+        with torch.no_grad():
+            for _ in range(60):  # until the running statistics are those of this batch
+                trained = network.answer(rows.inputs, solve)
+            network.field.eval()
+            gaps[norm] = (network.answer(rows.inputs, solve) - trained).abs().max().item()
+    assert gaps["batch"] < 0.02 < 0.2 < gaps["batch-shared"]
+
+
+def test_with_other_steps_there_are_no_statistics(tmp_path):
+    network = lesson(norm="batch")
+    study(Train(iterations=2, batch=8), tmp_path / "training", lesson=network, grid=StepSize(steps=2))
+    needed = {"lesson": lesson(norm="batch"), "gradient": None, "needed": (tmp_path / "training",)}
+    study(Swap(), tmp_path / "same", grid=StepSize(steps=2), **needed)
+    with pytest.raises(IncompatibleError, match="Evaluation 3 of a field"):
+        study(Swap(), tmp_path / "finer", grid=StepSize(steps=4), **needed)
 
 
 def test_a_policy_that_needs_a_field_gets_that_of_the_first_block_and_its_input(tmp_path):
