@@ -20,6 +20,7 @@ from odebench.report.column import (
     seconds_column,
     text_column,
 )
+from odebench.report.evolving_columns import EVOLVING as EVOLVING
 from odebench.report.training_columns import TRAINING as TRAINING
 
 # In the order of the frame.
@@ -194,7 +195,7 @@ DERIVED: tuple[Column, ...] = (
     ),
 )
 
-COLUMNS: dict[str, Column] = {column.name: column for column in (*DOCUMENTED, *DERIVED, *TRAINING)}
+COLUMNS: dict[str, Column] = {column.name: column for column in (*DOCUMENTED, *DERIVED, *TRAINING, *EVOLVING)}
 
 #: Leads the columns of the training that a cell needs: `trained.accuracy_test` is the training's own.
 TRAINED = "trained."

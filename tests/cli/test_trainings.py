@@ -99,7 +99,7 @@ def test_what_to_download_is_said_whole_and_once(call, tmp_path, monkeypatch):
         )
     )
     told = call("run", suite, "--no-report", "--into", tmp_path / "r" / "lessons").stdout.splitlines()
-    errors, repetitions = ([line for line in told if line.startswith(word)] for word in ("error", "blocked"))
+    errors, repetitions = ([line for line in told if line.split()[:1] == [word]] for word in ("error", "blocked"))
     assert len(errors) == len(repetitions) == 1
     assert "from https://ossci-datasets.s3.amazonaws.com/mnist/ and put them into mnist in the folder" in errors[0]
     assert repetitions[0].endswith("…")

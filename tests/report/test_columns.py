@@ -1,8 +1,13 @@
 """The table of columns is complete, and speaks for columns that it does not list."""
 
+import re
+
 import pytest
 
-from odebench.report.columns import COLUMNS, DERIVED, DOCUMENTED, TRAINING, Kind, column
+from odebench.report.columns import COLUMNS, DERIVED, DOCUMENTED, EVOLVING, TRAINING, Kind, column
+from odebench.tasks.kkt import Kkt
+from odebench.tasks.reduction import Reduction
+from odebench.tasks.spectral import Spectral
 
 # The names that users see, in their order: a change here breaks somebody's script.
 NAMES = """
@@ -22,7 +27,17 @@ def test_the_documented_names_and_their_order_never_change():
 
 
 def test_no_column_is_described_twice():
-    assert len(COLUMNS) == len(DOCUMENTED) + len(DERIVED) + len(TRAINING)
+    assert len(COLUMNS) == len(DOCUMENTED) + len(DERIVED) + len(TRAINING) + len(EVOLVING)
+
+
+def test_what_tasks_of_evolving_weights_give_is_documented():
+    """Their docstrings name each figure; `…` stands for several."""
+    told = " ".join(task.__doc__ for task in (Kkt, Reduction, Spectral))
+    named = set(re.findall(r"`((?:kkt|held|resnet|spectral)_\w+)`", told))
+    assert named <= {one.name for one in EVOLVING}
+    assert {one.name for one in EVOLVING} - named == {
+        f"kkt_continuous_{name}" for name in ("start", "weights", "coefficients")
+    }
 
 
 @pytest.mark.parametrize("one", COLUMNS.values(), ids=lambda one: one.name)

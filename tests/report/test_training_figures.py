@@ -219,6 +219,9 @@ def test_a_figure_that_is_not_there_says_why(table, refined):
     assert reasons(dots.training_step_and_test_solver(alone)) == [
         "No trained model was tested with a multiple of its own step."
     ]
+    swaps = rows_of([free, swapped(free, "rk4", 0.9, factor=1.0)])
+    for figure in (dots.training_step_and_test_solver, refinement.against_test_steps):
+        assert reasons(figure(swaps))[0].startswith("The step policy changed the step of every training")
     once = rows_of([origin, swapped(origin, "rk4", 0.9, factor=1.0)])
     assert reasons(refinement.against_test_steps(once)) == ["Each model was tested with one step only."]
     assert reasons(sawtooth.sawtooth(table, NOTHING)) == ["No step policy changed the step of a training."]

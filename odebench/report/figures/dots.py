@@ -26,10 +26,15 @@ _MARKS = 7
 def training_step_and_test_solver(frame: pd.DataFrame) -> list[Chart | Skipped]:
     """Test accuracy against the step of the training, a chart for each model and solver of the training."""
     rows = swaps(frame)
+    adapted = rows["adapts"].all() and not rows.empty
     rows = rows[~rows["adapts"] & rows["factor"].notna()]
     title = "accuracy by training step and test solver"
     if rows.empty:
-        reason = "No trained model was tested with a multiple of its own step."
+        reason = (
+            "The step policy changed the step of every training, so no model belongs to one step: see the tables."
+            if adapted
+            else "No trained model was tested with a multiple of its own step."
+        )
         return [Skipped(key=key_of("", "dots"), family=FAMILY, title=title.capitalize(), reason=reason)]
     made: list[Chart | Skipped] = []
     criticals = critical_steps(rows)

@@ -21,10 +21,15 @@ _CAPTION = (
 def against_test_steps(frame: pd.DataFrame) -> list[Chart | Skipped]:
     """Accuracy against the steps of the test, a line for each training step, a panel for each test solver."""
     rows = swaps(frame)
+    adapted = rows["adapts"].all() and not rows.empty
     rows = rows[~rows["adapts"]]
     title = "accuracy against the steps of the test"
     if rows.empty:
-        reason = "No trained model was tested with another solver or step."
+        reason = (
+            "The step policy changed the step of every training, so no model belongs to one step: see the tables."
+            if adapted
+            else "No trained model was tested with another solver or step."
+        )
         return [Skipped(key=key_of("", "refinement"), family=FAMILY, title=title.capitalize(), reason=reason)]
     made: list[Chart | Skipped] = []
     for (model, who, tolerance), group in rows.groupby(["model", "who", "tolerance"], sort=True):
