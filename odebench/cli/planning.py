@@ -122,14 +122,13 @@ class CellState:
 
 def states_of(prepared: Prepared) -> tuple[list[CellState], Estimate]:
     """Every cell with what is missing of it on this machine, in the order of the plan, and how long the rest will take."""
-    from odebench.outcome import Outcome
     from odebench.plan.estimate import estimate, part_times
     from odebench.records import Record, ResultFolder, describe_machine, missing_parts
     from odebench.run.artefacts import Artefacts
     from odebench.run.devices import accelerator_names
     from odebench.run.identity import identities_of
     from odebench.run.schedule import parts_at_once
-    from odebench.run.studies import is_study
+    from odebench.run.studies import STOPPED, is_study
 
     folder, machine = ResultFolder(prepared.folder), describe_machine(accelerator_names())
     rounds = prepared.plan.suite.budget.processes
@@ -142,7 +141,7 @@ def states_of(prepared: Prepared) -> tuple[list[CellState], Estimate]:
             stored = folder.read_record(planned.cell.id, machine.id)
             fresh = isinstance(stored, Record) and stored.freshness == identities[planned.cell.id].freshness
             study = is_study(planned.cell, prepared.registry)
-            stopped = study and fresh and stored.outcome is Outcome.TIMEOUT  # It goes on from its checkpoint.
+            stopped = study and fresh and stored.outcome in STOPPED  # It goes on from its checkpoint.
             for part in missing_parts(stored if fresh and not stopped else None, rounds, planned.parts):
                 missing[part.name] = missing.get(part.name, 0) + 1
             if missing and study and artefacts.of(planned.cell.id, identities[planned.cell.id].freshness).finished():

@@ -17,6 +17,9 @@ from odebench.run.work import Work
 if TYPE_CHECKING:
     from odebench.plugins import Registry
 
+#: How a study ends that goes on from its checkpoint in the next run: at its time limit, or with its process, which somebody may have killed.
+STOPPED = (Outcome.TIMEOUT, Outcome.CRASHED)
+
 
 class Studies:
     """Which cells are studies, and what they leave; use as a context manager, which gives back every claim at its end.
@@ -54,10 +57,10 @@ class Studies:
         return tuple(self._of(need) for need in cell.needs if need in self._identities)
 
     def may_go_on(self, cell: Cell, record: Record | None) -> bool:
-        """Whether a study was stopped at its time limit: it has that time again, and goes on from its checkpoint."""
+        """Whether a study was stopped on its way: it has its time again, and goes on from its checkpoint."""
         return (
             record is not None
-            and record.outcome is Outcome.TIMEOUT
+            and record.outcome in STOPPED
             and record.freshness == self._identities[cell.id].freshness
             and is_study(cell, self._registry)
         )

@@ -275,6 +275,37 @@ def test_a_study_that_ran_into_its_time_limit_goes_on_in_the_next_run(go, plan_o
     assert load(tmp_path / "lessons")[names].equals(load(tmp_path / "whole" / "lessons")[names])
 
 
+def test_a_training_whose_process_was_killed_goes_on_in_the_next_run(go, plan_of, tmp_path):
+    """As the system does where memory runs out, and whoever stops what takes too long."""
+    text = training(iterations=60, pause_s=0.02, steps="[2]", more="")
+    go(plan_of(text), "whole/lessons")
+    plan = plan_of(text)
+    mine = {int(pid) for pid in _children(os.getpid())}
+    killed = []
+
+    def kill(event):
+        if isinstance(event, PartProgress) and event.done > 20 and not killed:
+            workers = [pid for pid in _descendants(os.getpid()) if not _children(pid) and pid not in mine]
+            killed.extend(workers[-1:])
+            os.kill(killed[0], signal.SIGKILL)
+
+    assert go(plan, on_event=kill)[0].outcomes == {Outcome.CRASHED: 1}
+    summary, events = go(plan)
+    assert summary.outcomes == {Outcome.OK: 1}
+    assert next(event for event in events if isinstance(event, PartProgress)).done > 1
+    names = ["weights_sha256", "loss_test", "nfe_training"]
+    assert load(tmp_path / "lessons")[names].equals(load(tmp_path / "whole" / "lessons")[names])
+    assert go(plan)[0].measured == 0
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _descendants(pid: int) -> list[int]:
+    return [found for child in _children(pid) for found in (child, *_descendants(child))]
+
+
 def test_a_training_that_asks_for_too_much_memory_is_told_so(go, plan_of, tmp_path):
     summary, _ = go(plan_of(training(bytes_each=2**31, steps="[2]", more="")))
     assert summary.outcomes == {Outcome.OUT_OF_MEMORY: 1}
