@@ -1,0 +1,40 @@
+"""How time is to be divided, in terms that an adapter of another library can use."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Sequence
+
+from odebench.contract import Grid, StepSize, Tolerance
+from odebench.errors import IncompatibleError
+from odebench.numerics.uniform import uniform_grid
+
+
+def given_grid(request: StepSize | Grid, ts: Sequence[float], name: str) -> Grid:
+    """The steps that a solver `name` is given, the same for the whole batch.
+
+    Raises:
+        IncompatibleError: each row has steps of its own.
+    """
+    grid = uniform_grid(request, ts[0], ts[-1]) if isinstance(request, StepSize) else request
+    if grid.per_sample:
+        raise IncompatibleError(
+            f"Solver {name!r} takes the same steps for the whole batch; this grid has steps by row."
+        )
+    return grid
+
+
+def refuse_unhonoured(tolerance: Tolerance, name: str, library: str, honoured: Collection[str]) -> None:
+    """Refuse a wish that would be passed over in silence; what stands at its default is none.
+
+    Raises:
+        IncompatibleError: naming the field of the `Tolerance`.
+    """
+    if tolerance.batch != "joint" and "per-sample" not in honoured:
+        raise IncompatibleError(f"Solver {name!r} has one step size for the whole batch; batch must be 'joint'.")
+    for field in dataclasses.fields(tolerance):
+        if field.name not in honoured and field.name != "batch" and getattr(tolerance, field.name) != field.default:
+            raise IncompatibleError(
+                f"Solver {name!r} cannot honour {field.name}={getattr(tolerance, field.name)!r}: {library} controls steps in its "
+                "own way. Leave it out."
+            )
