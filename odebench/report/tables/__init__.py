@@ -9,6 +9,7 @@ from odebench.report.sources import Source
 from odebench.report.tables.cells import every_cell, failures, figures_in
 from odebench.report.tables.methods import gradient_methods, memory_laws, orders
 from odebench.report.tables.networks import memory_of_networks
+from odebench.report.tables.seeds import over_seeds
 from odebench.report.tables.solvers import best_at_equal_error, every_solver_at_equal_error
 from odebench.report.tables.table import Heading as Heading
 from odebench.report.tables.table import Table as Table
@@ -28,7 +29,7 @@ def tables_of(sources: Sequence[Source]) -> dict[str, Table]:
     made: list[list[Table]] = []
     if any(found.any() for found in learnt):
         solvers = solvers_tested(frames)
-        made += [[by_test_solver(frame, solvers) for frame in frames]]
+        made += [[over_seeds(frame) for frame in frames], [by_test_solver(frame, solvers) for frame in frames]]
         made += [[make(frame) for frame in frames] for make in (every_training, every_swap)]
     if not all(found.all() for found in learnt):
         solves = [frame[~found] for frame, found in zip(frames, learnt, strict=True)]
