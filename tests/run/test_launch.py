@@ -14,6 +14,7 @@ from odebench.outcome import Outcome
 from odebench.plan.plan import Plan
 from odebench.records import ResultFolder
 from odebench.report.frame import load
+from odebench.report.series import load_series
 from odebench.run.events import PartFinished, RunStarted
 from odebench.run.launch import judged
 
@@ -209,3 +210,36 @@ def test_the_machine_the_versions_and_the_suite_are_written_down(heard, plan, tm
     (machine,) = folder.read_machines().values()
     assert machine["cpu_model"] == "of the tests"
     assert Path(tmp_path / "cache").exists()
+
+
+def test_images_of_a_round_trip_are_kept_beside_its_record(run, plan_of, tmp_path):
+    text = """
+    [[experiment]]
+    name = "there and back"
+    task = "reversibility"
+    model = { name = "conv-field", size = 5, channels = 2, batch = 2 }
+    solver = "euler"
+    steps = [1, 2]
+    """
+    run(plan_of(text))
+    frame, series = load(tmp_path / "results"), load_series(tmp_path / "results")
+    assert series.groupby("cell_id").size().to_dict() == dict.fromkeys(frame.cell_id, 25)
+    # The first channel of the first image is a part of what the error is about, and of one kind with it.
+    assert ((series.returned - series.initial).abs().groupby(series.cell_id).max() > 0).all()
+
+
+def test_an_answer_that_has_underflowed_is_not_called_remembered(run, plan_of, tmp_path):
+    text = """
+    [[experiment]]
+    name = "nothing is left"
+    task = "reversibility"
+    model = { name = "linear", matrix = "decay", dim = 1, rate = 100.0, batch = 1, span = 1.0 }
+    solver = "euler"
+    steps = 256
+    """
+    run(plan_of(text))
+    (row,) = load(tmp_path / "results").to_dict("records")
+    assert (row["outcome"], row["dtype"]) == ("ok", "float32")
+    assert row["roundtrip_factor"] < 1.2e-38, (
+        "(1 - (100 / 256)²)^256 is 3.8e-19, and what remains here is below the normal numbers"
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from odebench.report.chart import Axis, Chart, Image, Panel, Skipped
@@ -42,7 +44,7 @@ def there_and_back(frame: pd.DataFrame, series: pd.DataFrame) -> list[Chart | Sk
 def _chart(label: str, rows: pd.DataFrame, pixels: dict[str, pd.DataFrame]) -> Chart | None:
     """Rows by activation, columns by grid; None where no cell has an image."""
     rows = rows[rows["seed"] == rows["seed"].min()]
-    kinds = list(rows[_ROWS].dropna().unique()) if _ROWS in rows.columns else []
+    kinds = _least_lost_first(rows) if _ROWS in rows.columns else []
     grids = sorted(
         {(plain(row.get("rtol")), plain(row.get("steps"))): row for row in rows.to_dict("records")}.values(),
         key=lambda row: (-row["rtol"] if is_there(row["rtol"]) else 0, row["steps"] if is_there(row["steps"]) else 0),
@@ -79,10 +81,17 @@ def _chart(label: str, rows: pd.DataFrame, pixels: dict[str, pd.DataFrame]) -> C
     )
 
 
+def _least_lost_first(rows: pd.DataFrame) -> list[object]:
+    """The values that tell rows apart, by the error of the worst grid; one that did not end ok is the worst."""
+    errors = rows["roundtrip_error"].astype(float).where(rows["outcome"] == OK, math.inf).fillna(math.inf)
+    worst = errors.groupby(rows[_ROWS].astype("string")).max().sort_index()
+    return list(worst.sort_values(kind="stable").index)
+
+
 def _back(head: str, cell: dict | None, pixels: dict[str, pd.DataFrame], low: float, high: float) -> Panel:
     """What came back in one cell, in the scale of the input, or why there is none."""
     if cell is None:
-        return _panel(head, Image(words="not asked"))
+        return _panel(head, Image(words="not measured"))
     if cell["cell_id"] not in pixels or cell["outcome"] != OK:
         return _panel(head, Image(words=str(cell["outcome"])))
     error = cell["roundtrip_error"]
