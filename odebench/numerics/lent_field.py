@@ -100,7 +100,7 @@ class LentField(nn.Module):
         recorded = torch.is_grad_enabled()
         with torch.enable_grad():
             derivative = self._lent[1](t, y)
-        refuse_undeclared(self._lent[0], (derivative,), (y, t), declared, self._method)
+        refuse_undeclared(self._lent[0], (derivative,), (), (*declared, y, t), self._method)
         return derivative if recorded else derivative.detach()
 
     def _random_state(self) -> list[Tensor]:

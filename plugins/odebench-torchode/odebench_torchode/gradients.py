@@ -14,6 +14,12 @@ from odebench.errors import IncompatibleError
 from odebench.numerics.lent_field import wanted_tensors
 from odebench_torchode.solver import Adjoint, TorchodeSolver
 
+_OF_ADJOINTS = {
+    "check_gap_falls_at_the_solvers_order": "with dopri5 gaps of 4.2e-5, 2.8e-7, 1.3e-9, 1.3e-10 at 8 to 64 steps: orders 7.2, 7.8, 3.3",
+    "check_gradients_of_gradients": "torchode's backward is not recorded and does not say so: a second derivative of 8.0 for -345",
+    "check_nothing_is_left_alive": "88 bytes: the tableau of Heun's method, which is a constant of torchode's class, and a time",
+}
+
 
 class TorchodeGradient(odebench.GradientMethod):
     """What torchode does with its own solvers."""
@@ -71,9 +77,9 @@ class Backsolve(TorchodeGradient):
 
     name: ClassVar[str] = "torchode/backsolve"
     memory = "O(1)"
-    known_failures: ClassVar[dict[str, str]] = {
-        "check_gradients_of_gradients": "torchode's backward is not recorded and does not say so: a second derivative of 8.0 for -345",
-        "check_nothing_is_left_alive": "88 bytes: the tableau of Heun's method, which is a constant of torchode's class, and a time",
+    known_failures: ClassVar[dict[str, str]] = _OF_ADJOINTS | {
+        "check_steps_for_each_row": "not exact for the discretisation: 1.6e-3 from the discrete gradient at rtol 1e-3",
+        "check_batch_statistics_are_updated_once": "RuntimeError: vmap cannot differentiate a field that writes to its buffers",
     }
 
     def solve(
@@ -105,6 +111,7 @@ class JointBacksolve(Backsolve):
     """
 
     name: ClassVar[str] = "torchode/joint-backsolve"
+    known_failures: ClassVar[dict[str, str]] = _OF_ADJOINTS
     adjoint: ClassVar[Adjoint] = staticmethod(torchode.JointBacksolveAdjoint)
 
     def solve(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import odebench
 from odebench.contract import Field, GridRequest, State
-from odebench.errors import DivergedError, GridError, IncompatibleError
+from odebench.errors import DivergedError, IncompatibleError
 from odebench.numerics.adapted_request import refuse_unhonoured
 from odebench.numerics.march_rows import refuse_rows
 from odebench.numerics.outputs import checked_times, outputs_by_step
