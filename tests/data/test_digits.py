@@ -71,3 +71,14 @@ def test_a_missing_a_torn_and_another_file_are_refused(elsewhere):
     elsewhere.write_bytes(packed)
     with pytest.raises(DataError, match="not the file that this version knows"):
         _ = data.load("digits", 0).train
+
+
+def test_pixels_can_become_squares():
+    small, large = (data.load({"name": "digits", "size": size}, 0) for size in (8, 24))
+    assert large.shape == large.test.inputs.shape[1:] == (1, 24, 24)
+    for down in range(3):
+        for right in range(3):
+            assert torch.equal(large.test.inputs[:, :, down::3, right::3], small.test.inputs)
+    assert torch.equal(large.test.targets, small.test.targets)
+    with pytest.raises(DataError, match="multiple of 8"):
+        data.load({"name": "digits", "size": 20}, 0)
