@@ -216,8 +216,13 @@ class PolicyWatch:
         """Go on where `state_dict` was called; costs no evaluation. The next `grid_for` lets the policy begin again.
 
         Raises:
-            IncompatibleError: the state is that of another policy, solver or span.
+            IncompatibleError: the state is that of another policy, solver or span, or it is none.
         """
+        if missing := [name for name in self.state_dict() if name not in state]:
+            raise IncompatibleError(
+                f"This is no state of a step policy: it has no {', '.join(missing)}; its keys are {sorted(map(str, state))}. Give what "
+                "`state_dict()` returned."
+            )
         for name, here in (("policy", self.policy.name), ("solver", self.solver.name), ("span", list(self.span))):
             if state[name] != here:
                 raise IncompatibleError(f"The state is one of {name} {state[name]!r}; here it is {here!r}.")

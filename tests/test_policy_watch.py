@@ -298,6 +298,13 @@ def test_a_batch_must_have_been_seen():
         watch.after(metric=0.5, evaluate=None)
 
 
+def test_what_is_no_state_is_refused():
+    with pytest.raises(
+        IncompatibleError, match=r"no policy, .* its keys are \['weights'\]. Give what `state_dict\(\)` returned"
+    ):
+        odebench.step_policy("step-adaptation", solver="euler").load_state_dict({"weights": 1})
+
+
 def test_the_state_of_another_loop_is_refused():
     state = odebench.step_policy("step-adaptation", solver="euler").state_dict()
     for policy, solver, span in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,7 @@ def _json(prepared: Prepared, states: list[CellState], estimate: Estimate) -> di
             }
             for state in states
         ],
-        "estimate": {"seconds": estimate.seconds, "parts": estimate.parts, "guessed": estimate.guessed},
+        "estimate": asdict(estimate),
     }
 
 
@@ -147,4 +148,11 @@ def _forecast(cells: int, estimate: Estimate) -> str:
         share = "all" if estimate.guessed == estimate.parts else f"{estimate.guessed}"
         trust = f" ({share} of them guessed: nothing like them was measured here)"
     parts = count(estimate.parts, "part")
+    if estimate.trainings:
+        # A sum with a guess for what may take days in it would be read as a forecast.
+        trainings, them = count(estimate.trainings, "training"), "it" if estimate.trainings == 1 else "them"
+        return (
+            f"{count(cells, 'cell')}, {parts} to measure. How long that takes is not known: among them {'is' if estimate.trainings == 1 else 'are'} {trainings}, and nothing "
+            f"like {them} was done here. A run tells it once iterations are timed."
+        )
     return f"{count(cells, 'cell')}, {parts} to measure, about {duration(estimate.seconds)}{trust}."

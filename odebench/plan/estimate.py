@@ -42,11 +42,13 @@ class Estimate:
         seconds: wall time of all that is missing.
         parts: parts to be measured; a timing round counts as one.
         guessed: how many of them rest on no measurement at all.
+        trainings: how many of those are trainings, which take seconds or days: the guess says nothing about them.
     """
 
     seconds: float
     parts: int
     guessed: int
+    trainings: int = 0
 
 
 def estimate(
@@ -73,7 +75,7 @@ def estimate(
     alike = _Alike(plan, (time.cell for time in measured))
     known = _medians(measured, alike)
     each = {"quality": 1, "memory": 1, "timing": plan.suite.budget.processes}
-    seconds, parts, guessed = 0.0, 0, 0
+    seconds, parts, guessed, trainings = 0.0, 0, 0, 0
     for planned in plan.runnable:
         asked = {part: each[part] for part in planned.parts}
         wanted = asked if missing is None else missing.get(planned.cell.id, {})
@@ -82,10 +84,11 @@ def estimate(
                 continue
             one = next((known[key] for key in alike.keys(planned.cell, part) if key in known), None)
             guessed += count if one is None else 0
+            trainings += count if one is None and _trains(planned) else 0
             one = min(guess_s(planned, part) if one is None else one, plan.suite.budget.timeout_s) + START_S
             seconds += count * one / (1 if part == "timing" else max(workers, 1))
             parts += count
-    return Estimate(seconds=seconds, parts=parts, guessed=guessed)
+    return Estimate(seconds=seconds, parts=parts, guessed=guessed, trainings=trainings)
 
 
 def part_times(records: Iterable[Record | RecordFault]) -> Iterator[PartTime]:
@@ -110,10 +113,14 @@ def is_study(planned: PlannedCell) -> bool:
     return planned.parts == ("quality",)
 
 
+def _trains(planned: PlannedCell) -> bool:
+    return is_study(planned) and planned.cell.policy is not None
+
+
 def guess_s(planned: PlannedCell, part: str) -> float:
     """Seconds that a part may take, where nothing like it was ever measured."""
     if is_study(planned):
-        return GUESSED_STUDY_S if planned.cell.policy is None else GUESSED_TRAINING_S
+        return GUESSED_TRAINING_S if _trains(planned) else GUESSED_STUDY_S
     return GUESSED_S.get(part, 1.0)
 
 

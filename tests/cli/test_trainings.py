@@ -44,6 +44,9 @@ def test_a_training_is_run_and_found_again(call, tmp_path):
     words = ("--plugin", LESSONS, "--json")
     planned = json.loads(call("plan", suite, *words, "--into", tmp_path / "r" / "lessons").output)
     assert [cell["state"] for cell in planned["cells"]] == ["to run"] * 3
+    assert planned["estimate"]["trainings"] == 1
+    said = call("plan", suite, *words[:2], "--into", tmp_path / "r" / "lessons").output
+    assert "How long that takes is not known: among them is 1 training, and nothing like it was done here." in said
     full = json.loads(call("plan", suite, *words, "--budget", "full").output)
     assert full["cells"][0]["cell"]["task"]["parameters"]["iterations"] == 10_000
 
@@ -54,6 +57,7 @@ def test_a_training_is_run_and_found_again(call, tmp_path):
 
     planned = json.loads(call("plan", other, *words, "--into", tmp_path / "r" / "other").output)
     assert [cell["state"] for cell in planned["cells"]] == ["done", "done", "to run"]
+    assert planned["estimate"]["trainings"] == 0
     planned = json.loads(call("plan", other, *words, "--into", tmp_path / "elsewhere" / "other").output)
     assert [cell["state"] for cell in planned["cells"]] == ["to run"] * 3
 

@@ -142,6 +142,7 @@ def test_a_study_has_a_quality_only_and_is_guessed_to_take_its_time(studies):
     guess = estimate(studies)
     plain = sum(GUESSED_S[part] for part in ("quality", "memory")) + 3 * GUESSED_S["timing"] + 5 * START_S
     assert guess.parts == guess.guessed == 5 + 4 + 4
+    assert guess.trainings == 4
     assert guess.seconds == pytest.approx(plain + 4 * (GUESSED_TRAINING_S + START_S) + 4 * (GUESSED_STUDY_S + START_S))
 
 
