@@ -88,7 +88,8 @@ class LentField(nn.Module):
             IncompatibleError: the field drew random numbers, and a backward would draw others.
         """
         self.forward_is_over = True
-        if self._random is not None and not all(map(torch.equal, self._random, self._random_state())):
+        before, self._random = self._random, None
+        if before is not None and not all(map(torch.equal, before, self._random_state())):
             raise IncompatibleError(
                 f"The field draws random numbers, and gradient method {self._method!r} would meet other ones on the way back. "
                 "Put dropout outside the field, set the field to eval(), or use a method that repeats the forward steps."
