@@ -45,7 +45,7 @@ def test_the_tutorial_leads_to_a_report_with_the_author_s_methods(tmp_path):
             said = "".join(run([sys.executable, "-m", *shlex.split(line)], tmp_path) for line in text.splitlines())
     frame = odebench.load(tmp_path / "results" / "mine")
     assert set(frame["outcome"]) == {"ok"}
-    assert len(frame[frame["solver"] == "zonneveld43"]) == 3 + 6
+    assert len(frame[frame["solver"] == "zonneveld43"]) == 3 + 3
     for picture in ("stability.png", "comparison.png"):
         assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "results" / "mine" / "report" / "index.html").read_text(encoding="utf-8")
