@@ -62,9 +62,9 @@ def test_a_linear_equation_is_solved_and_each_evaluation_counted(solver, ts):
     y0 = torch.tensor([[1.0, 2.0], [0.5, -1.0]], dtype=torch.float64)
     got = solver().solve(field, y0, ts, request_for(solver()))
     exact = torch.stack([y0 * math.exp(math.sin(ts[0]) - math.sin(t)) for t in ts])
-    assert (got.ys - exact).abs().max() < {1: 0.5, 2: 2e-2}.get(
-        2 if solver.name.endswith("plain") else solver().order, 1e-4
-    )
+    # `odesolve` interpolates past the end.
+    bound = {1: 0.5, 2: 2e-2}.get(solver().order, 1e-4)
+    assert (got.ys - exact).abs().max() < (5e-2 if solver.name.endswith("plain") else bound)
     assert got.stats.evaluations_forward == len(calls) > 0
     assert got.grid is None or got.stats.accepted == got.grid.steps
 
@@ -98,9 +98,14 @@ def test_wishes_that_cannot_be_met_are_refused(solver):
 @pytest.mark.parametrize("solver", [s for s in SOLVERS if s().adaptive], ids=lambda solver: solver.name)
 def test_what_does_not_end_is_divergence(solver):
     y0 = torch.ones(2, 1, dtype=torch.float64)
-    # Its first step is not a number then, and the span is one step.
-    ys = solver().solve(lambda t, y: y * math.nan, y0, [0.0, 1.0], odebench.Tolerance(rtol=1e-3, atol=1e-3)).ys
-    assert ys[-1].isnan().all()
+    # `odesolve_endtime` has a first step that is not a number then, and takes the span as one step.
+    nan = lambda t, y: y * math.nan  # noqa: E731
+    if solver.name.endswith("plain"):
+        with pytest.raises(DivergedError):
+            solver().solve(nan, y0, [0.0, 1.0], odebench.Tolerance(rtol=1e-3, atol=1e-3))
+    else:
+        ys = solver().solve(nan, y0, [0.0, 1.0], odebench.Tolerance(rtol=1e-3, atol=1e-3)).ys
+        assert ys[-1].isnan().all()
     with pytest.raises(DivergedError):
         solver().solve(lambda t, y: -100 * y, y0, [0.0, 1.0], odebench.Tolerance(rtol=1e-6, atol=1e-6, max_steps=3))
 
