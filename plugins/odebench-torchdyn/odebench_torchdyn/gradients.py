@@ -10,6 +10,7 @@ from torch import Tensor
 
 import odebench
 from odebench.contract import Field, GridRequest, Solver, State
+from odebench.errors import IncompatibleError
 from odebench.numerics.lent_field import wanted_tensors
 from odebench_torchdyn.solver import TorchdynSolver
 
@@ -118,8 +119,22 @@ class InterpolatedAdjoint(Adjoint):
     sensitivity: ClassVar[str] = "interpolated_adjoint"
     known_failures: ClassVar[dict[str, str]] = _OF_ADJOINTS | {
         "check_gap_falls_at_the_solvers_order": _RK4 + "gaps of 7.2e-3, 3.5e-3, 1.8e-3, 9.3e-4",
-        "check_tuple_states": "RuntimeError: a state has to have two dimensions",
+        "check_tuple_states": "refused: a state has to have two dimensions",
         "check_shapes_of_batches": _RK4 + "2.2e-3 off",
         "check_gradients_of_gradients": "torchdyn's backward is not recorded and does not say so: -69.6 for -443",
     }
     memory = "O(N)"
+
+    def solve(
+        self,
+        solver: Solver,
+        field: Field,
+        y0: State,
+        ts: Sequence[float],
+        grid: GridRequest,
+        inputs: tuple[Tensor, ...] = (),
+    ) -> odebench.Solution:
+        """As `Adjoint.solve` says; states of other than two dimensions are refused."""
+        if isinstance(y0, tuple) or y0.dim() != 2:
+            raise IncompatibleError(f"Gradient method {self.name!r} takes a state of two dimensions only.")
+        return super().solve(solver, field, y0, ts, grid, inputs)
