@@ -8,6 +8,7 @@ import pandas as pd
 
 from odebench.report.chart import Chart, Skipped
 from odebench.report.figures import (
+    curves,
     dots,
     gradient_error,
     images,
@@ -39,6 +40,7 @@ KEPT_FAMILIES: tuple[Callable[[pd.DataFrame, pd.DataFrame], list[Chart | Skipped
 
 # Of trainings, and of what became of the trained models; they may look at the long columns of the cells too.
 TRAINING_FAMILIES: tuple[Callable[[pd.DataFrame, pd.DataFrame], list[Chart | Skipped]], ...] = (
+    curves.curves,
     lambda frame, _: seeds.over_seeds(frame),
     lambda frame, _: dots.training_step_and_test_solver(frame),
     lambda frame, _: refinement.against_test_steps(frame),
