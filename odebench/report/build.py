@@ -126,11 +126,11 @@ def _charts(sources: Sequence[Source]) -> Iterator[list[tuple[Source, Chart | Sk
     """What each family makes of each source: of its trainings and what needs them, or of its other solves."""
     learnt = [studies(source.frame) for source in sources]
     parts = [(source, source.frame[~found]) for source, found in zip(sources, learnt, strict=True) if not found.all()]
-    for family in FAMILIES if parts else ():
-        yield [(source, item) for source, frame in parts for item in family(frame)]
     kept = [(source, frame, _series_of(source)) for source, frame in parts]
     for family in KEPT_FAMILIES if parts else ():
         yield [(source, item) for source, frame, series in kept for item in family(frame, series)]
+    for family in FAMILIES if parts else ():
+        yield [(source, item) for source, frame in parts for item in family(frame)]
     long = [(source, _series_of(source)) for source, found in zip(sources, learnt, strict=True) if found.any()]
     for family in TRAINING_FAMILIES if long else ():
         yield [(source, item) for source, series in long for item in family(source.frame, series)]
