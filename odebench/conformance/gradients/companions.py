@@ -143,6 +143,7 @@ def _registered(method: GradientMethod, adaptive: bool) -> list[Companion]:
             continue
         if (
             solver.differentiable
+            and solver.order > 1  # of order 1 the adjoint equation's gap is too wide for the bounds here
             and method.supports(solver) is None
             and (solver.adaptive if adaptive else solver.takes_grids)
         ):
