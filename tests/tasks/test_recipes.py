@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from odebench.api import build
+from odebench.contract import StepSize
 from odebench.errors import IncompatibleError
 from odebench.outcome import Outcome
 from odebench.plan.expand import expand
@@ -16,6 +17,7 @@ from odebench.plan.suite import parse_suite
 from odebench.tasks.augmentation import crop_flip
 from odebench.tasks.optimisation import TrainingError
 from odebench.tasks.train import Train
+from tests.data.test_cifar import records
 from tests.tasks.classroom import REGISTRY, learning, study
 from tests.tasks.test_train import Hasty, StopError, deterministic, interrupted_at, noisy, plain_loop
 
@@ -151,6 +153,27 @@ def test_without_a_recipe_a_training_is_what_it_was():
     parameters = planned('{ name = "train" }').cell.task.parameters
     assert (parameters["iterations"], parameters["optimizer"], parameters["learning_rate"]) == (10_000, "adam", 1e-4)
     assert planned('{ name = "train", epochs = 4 }').cell.task.parameters["iterations"] == 0
+
+
+@pytest.mark.parametrize("name", ["resnet18-ode", "squeezenext-ode"])
+@pytest.mark.parametrize(("data", "labels"), [("cifar10", (10,)), ("cifar100", (20, 100))])
+def test_the_recipe_runs_on_files_in_the_format_of_cifar(tmp_path, monkeypatch, name, data, labels):
+    files = {
+        "cifar10": [*(f"data_batch_{k}.bin" for k in range(1, 6)), "test_batch.bin"],
+        "cifar100": ["train.bin", "test.bin"],
+    }[data]
+    for seed, file in enumerate(files):
+        (tmp_path / file).write_bytes(records(16, seed, labels)[0])
+    monkeypatch.setenv("ODEBENCH_DATA", str(tmp_path))
+    parameters = planned('{ name = "train", recipe = "anode", iterations = 3, batch = 8 }').cell.task.parameters
+    model = {"name": name, "width": 4, "norm": "batch-shared", "data": {"name": data, "verify": False}}
+    found, _ = study(
+        Train(**parameters), tmp_path / "work", lesson=build("model", model).learning(0), gradient="anode",
+        grid=StepSize(steps=2),
+    )  # fmt: skip
+    assert found.diverged is None and np.isfinite(found.series["loss"]).all()
+    assert found.series["nfe_forward"].tolist() == [8] * 3 and found.series["nfe_backward"].tolist() == [8] * 3
+    assert np.isfinite(found.series["loss_test"]).any() and found.values["examples_test"] == 16
 
 
 @pytest.mark.parametrize(
