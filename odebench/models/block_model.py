@@ -72,6 +72,13 @@ class BlockModel(Network):
 
     has_blocks: ClassVar[bool] = True
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Whoever asks for one of the networks is told what their common parameters mean."""
+        super().__init_subclass__(**keywords)
+        own, told = cls.__doc__ or "", (BlockModel.__doc__ or "").partition("    Args:")[2]
+        if "    Args:" not in own:
+            cls.__doc__ = own.replace("    Source:", f"    Args:{told.rstrip()}\n\n    Source:", 1)
+
     def __post_init__(self) -> None:
         super().__init__(data=self.data, batch=self.batch, span=self.span, outputs=1)
         check_width(self.width)

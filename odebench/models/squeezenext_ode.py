@@ -20,9 +20,8 @@ class SqueezeNextOde(BlockModel):
     convolution to 4w channels; the average over all places; a linear layer. A block is five convolutions, each normalised and
     rectified: 1×1 to half the channels, 1×1 to a quarter, 1×3 and 3×1 to a half, 1×1 to all. An ordinary block first reduces to a
     quarter instead of a half where it has fewer channels after than before, and not at all where its stride is 2. Convolutions have
-    biases. On CIFAR-10 it has 461,466 parameters. State `(batch, channels, height, width)`. Span: [0, 1].
-
-    Args: as `BlockModel`; `width` must be a multiple of 4.
+    biases, and w must be a multiple of 4. On CIFAR-10 it has 461,466 parameters. State `(batch, channels, height, width)`.
+    Span: [0, 1].
 
     Source: A. Gholami, K. Keutzer, G. Biros, "ANODE: unconditionally accurate memory-efficient gradients for neural ODEs", IJCAI
     2019, arXiv:1902.10298; the layers as in https://github.com/amirgholami/anode.

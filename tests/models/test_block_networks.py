@@ -164,6 +164,7 @@ def test_parameters_are_keywords_with_defaults_that_json_holds(model):
     defaults = {p.name: p.default for p in parameters}
     assert json.loads(json.dumps(defaults)) == defaults
     assert model.source and "Source:" in model.__doc__
+    assert all(name in model.__doc__ for name in defaults), "what each means is told"
 
 
 @every_network
