@@ -14,7 +14,7 @@ import pandas as pd
 from odebench.errors import RecordError
 from odebench.records import Record, RecordFault, ResultFolder
 from odebench.records.atomic import write_atomic
-from odebench.report.columns import COLUMNS, DERIVED, DOCUMENTED, TRAINED, TRAINING, Part, column
+from odebench.report.columns import COLUMNS, DERIVED, DOCUMENTED, EVOLVING, TRAINED, TRAINING, Part, column
 from odebench.report.statistics import interval, seed_of
 
 _TIMES = ("forward", "backward", "total")
@@ -28,10 +28,11 @@ def load(folder: str | Path) -> pd.DataFrame:
     """All records of a result folder as a table, one row a record.
 
     Columns: those of `odebench.report.columns.DOCUMENTED` in that order, then statistics of the timed samples
-    (`DERIVED`), then, where any cell learns or needs a training, those of `TRAINING`, then figures that only a
-    plugin's task gives, then one column a parameter (`model.width`, …). Last, for cells that need a training, what
-    the folder knows about that on the same machine: `trained.solver`, `trained.accuracy_test`, …. Units stand in
-    the names. Dtypes are pandas' nullable ones, and what is missing is null; `missing` says why.
+    (`DERIVED`), then, where any cell learns or needs a training, those of `TRAINING`, then those of `EVOLVING`
+    that any cell gives, then figures that only a plugin's task gives, then one column a parameter
+    (`model.width`, …). Last, for cells that need a training, what the folder knows about that on the same machine:
+    `trained.solver`, `trained.accuracy_test`, …. Units stand in the names. Dtypes are pandas' nullable ones, and
+    what is missing is null; `missing` says why.
     Files that are broken are left out, and `frame.attrs["faults"]` lists them, each with its reason.
 
     Raises:
@@ -65,7 +66,8 @@ def frame_of(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     joined = _join_trainings(rows, records)
     extra = sorted({name for row in rows for name in row} - set(COLUMNS) - set(joined))
     parameters = [name for owner in (*_CHOICES, "grid") for name in extra if name.startswith(f"{owner}.")]
-    names = [c.name for c in (*DOCUMENTED, *DERIVED, *(TRAINING if training else ()))]
+    evolving = [one for one in EVOLVING if any(one.name in row for row in rows)]
+    names = [c.name for c in (*DOCUMENTED, *DERIVED, *(TRAINING if training else ()), *evolving)]
     names += [name for name in extra if name not in parameters] + parameters + joined
     return pd.DataFrame({name: _series(name, [row.get(name) for row in rows]) for name in names})
 

@@ -208,3 +208,17 @@ def test_a_figure_cannot_take_the_name_of_what_was_asked(name):
     made["parts"]["quality"]["values"][name] = 3
     table = frame_of([origin, made])
     assert f"{name}: the task gave a figure under a name that is taken" in " ".join(table["missing"].dropna())
+
+
+def test_figures_about_evolving_weights_are_columns_where_a_task_gives_them():
+    made = cell_of("spectral", "euler", {"steps": 1}, values={"spectral_exact": 2e-16, "of_a_plugin": 1.5})
+    table = frame_of([made])
+    assert table["spectral_exact"].tolist() == [2e-16] and table["of_a_plugin"].tolist() == [1.5]
+    assert "spectral_semigroup" not in table and "spectral_exact" not in frame_of([training()])
+    needing = frame_of(
+        [
+            origin := training(),
+            cell_of("kkt", "euler", {"steps": 1}, needs=[origin["cell_id"]], values={"kkt_state": 0.0}),
+        ]
+    )
+    assert needing["kkt_state"].dropna().tolist() == [0.0]
