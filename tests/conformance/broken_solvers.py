@@ -351,3 +351,40 @@ class Drifts(Changed):
         self.solves += 1
         solution = super().solve(field, y0, ts, grid, inputs)
         return Solution(ys=solution.ys * (1 + self.solves * 2**-51), grid=solution.grid, stats=solution.stats)
+
+
+class SnapsOutputs(Honest):
+    """Where it chooses the step, an output just before its end is that at its end."""
+
+    name = "snaps-outputs"
+
+    def step(self, field, t, dt, y, carry=None, *, error=False, dense=False):
+        step = super().step(field, t, dt, y, carry, error=error, dense=dense)
+        return step._replace(dense=(step.dense, error, step.y1)) if dense else step
+
+    def interpolate(self, dense, theta):
+        inner, chosen, end = dense
+        return end if chosen and theta > 0.9 else super().interpolate(inner, theta)
+
+
+class KeepsRejectedStage(Honest):
+    """The last stage of every attempt is the first of the next, also where the attempt was rejected."""
+
+    name = "keeps-rejected-stage"
+    kept = None
+
+    def step(self, field, t, dt, y, carry=None, *, error=False, dense=False):
+        step = super().step(
+            field, t, dt, y, self.kept if error and self.kept is not None else carry, error=error, dense=dense
+        )
+        self.kept = step.carry if error else None
+        return step
+
+
+class PlansTooLong(Honest):
+    """Its next step is three times as long as the error allows."""
+
+    name = "plans-too-long"
+
+    def solve(self, field, y0, ts, grid, inputs=()):
+        return super().solve(field, y0, ts, dataclasses.replace(grid, safety=3.0), inputs)

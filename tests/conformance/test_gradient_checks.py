@@ -58,12 +58,20 @@ def test_which_checks_apply_follows_from_what_is_declared():
     names = {
         kind: {check.__name__ for check in gradient_checks(kind())} for kind in (Stranger, NotExact, OnlyFixed, Choosy)
     }
-    assert names[Stranger] - names[NotExact] == {"check_exact_for_the_discretisation", "check_exact_on_chosen_steps"}
+    assert names[Stranger] - names[NotExact] == {
+        "check_exact_for_the_discretisation",
+        "check_exact_on_chosen_steps",
+        "check_masks_of_rejected_steps_are_passed_over",
+    }
     assert names[NotExact] - names[Stranger] == {
         "check_gap_falls_at_the_solvers_order",
         "check_gap_follows_the_tolerance",
     }
-    assert names[Stranger] - names[OnlyFixed] == {"check_exact_on_chosen_steps", "check_steps_for_each_row"}
+    assert names[Stranger] - names[OnlyFixed] == {
+        "check_exact_on_chosen_steps",
+        "check_masks_of_rejected_steps_are_passed_over",
+        "check_steps_for_each_row",
+    }
     assert names[Choosy] == {"check_a_solver_is_supported"}
 
 

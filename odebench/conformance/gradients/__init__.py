@@ -23,7 +23,10 @@ from odebench.contract import GradientMethod
 Check = Callable[[GradientMethod], str | None]
 
 _EXACT: tuple[Check, ...] = (exactness.check_exact_for_the_discretisation,)
-_EXACT_ADAPTIVE: tuple[Check, ...] = (exactness.check_exact_on_chosen_steps,)
+_EXACT_ADAPTIVE: tuple[Check, ...] = (
+    exactness.check_exact_on_chosen_steps,
+    recomputation.check_masks_of_rejected_steps_are_passed_over,
+)
 _INEXACT: tuple[Check, ...] = (exactness.check_gap_falls_at_the_solvers_order,)
 _INEXACT_ADAPTIVE: tuple[Check, ...] = (exactness.check_gap_follows_the_tolerance,)
 _ALL: tuple[Check, ...] = (

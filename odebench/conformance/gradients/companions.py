@@ -67,6 +67,15 @@ class Pair(ExplicitRungeKutta):
     )
 
 
+class PairOfThree(ExplicitRungeKutta):
+    """The three stages with an error estimate from themselves: no step shares an evaluation with another."""
+
+    name: ClassVar[str] = "conformance/pair-of-three"
+    tableau: ClassVar[ButcherTableau] = ButcherTableau(
+        order=3, c=_NODES[:3], a=_ROWS[:3], b=_WEIGHTS[:3], b_error=(F(0), F(-3, 8), F(3, 8)), embedded_order=2
+    )
+
+
 class OneStage(ExplicitRungeKutta):
     """The least that a step can be: one evaluation."""
 

@@ -22,6 +22,8 @@ from odebench.contract import GradientMethod, StepSize
 from odebench.errors import OdebenchError
 
 _STEPS = StepSize(steps=40)
+_LOW_ORDER = 0.2
+"""How far 40 steps of order 1 may bring an adjoint equation from the discrete gradient: a term counted twice is farther off."""
 
 
 def _bound(method: GradientMethod) -> float:
@@ -30,17 +32,21 @@ def _bound(method: GradientMethod) -> float:
 
 def check_unused_frozen_and_shared_parameters(method: GradientMethod) -> str:
     """An unused parameter gets zero or nothing, a frozen one nothing, and a shared one the sum over its uses."""
-    companion = companions.companion_of(method)
-    field, y0 = AwkwardField(), start()
-    trial = tried(method, companion, field, y0, request=_STEPS)
-    expected = recorded(companion, field, y0, TIMES, trial.solution.grid)
-    error = demand_close(
-        trial.gradients,
-        expected,
-        _bound(method),
-        "the gradients that autograd gives of unused and shared parameters",
-        "how the field's parameters are collected, each once, and how None is treated on the way back",
-    )
+    # With one stage a step's gradients come straight from autograd, which may give one tensor for two parameters.
+    for companion in dict.fromkeys((companions.companion_of(method), *companions.thrifty(method)[:1])):
+        field, y0 = AwkwardField(), start()
+        trial = tried(method, companion, field, y0, request=_STEPS)
+        expected = recorded(companion, field, y0, TIMES, trial.solution.grid)
+        error = demand_close(
+            trial.gradients,
+            expected,
+            _bound(method)
+            if companion.solver.order > 1
+            else max(_bound(method), _LOW_ORDER * (not method.exact_for_discretisation)),
+            "the gradients that autograd gives of unused and shared parameters",
+            "how the field's parameters are collected, each once, how None is treated on the way back, and sums in place on tensors "
+            "that autograd gave",
+        )
     method.solve(companion.solver, field, y0, TIMES, _STEPS).ys.sum().backward()
     if field.frozen.grad is not None:
         raise Failure(

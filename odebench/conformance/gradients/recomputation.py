@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor, nn
 
@@ -39,6 +41,45 @@ def check_random_masks_are_repeated(method: GradientMethod) -> str:
                 )
         told.append("repeated")
     return "; ".join(dict.fromkeys(told))
+
+
+def check_masks_of_rejected_steps_are_passed_over(method: GradientMethod) -> str:
+    """Where attempts are rejected on the way, the masks of the accepted steps are those that are repeated."""
+    solver = companions.PairOfThree()
+    if method.supports(solver) is not None:
+        return "does not take such a solver"
+    request = Tolerance(rtol=1e-2, atol=1e-2, first_step=0.5)
+
+    def differentiated(record: bool) -> tuple[Tensor, tuple[Tensor, ...], int]:
+        inner, y0 = LayeredField(nn.Dropout(0.2)), start(8)
+
+        def field(t: Tensor, y: Tensor) -> Tensor:
+            """Sharp for a while, so that steps are rejected there."""
+            return inner(t, y) * (1 + 30 * torch.exp(-(((t - 0.6) / 0.05) ** 2)))
+
+        own = tuple(inner.parameters())
+        torch.manual_seed(_SEED)
+        solve = solver.solve if record else functools.partial(method.solve, solver)
+        solution = solve(field, y0, TIMES, request, own)
+        return solution.ys.detach(), torch.autograd.grad(loss_of(solution.ys), (y0, *own)), solution.stats.rejected
+
+    with torch.random.fork_rng(devices=[]):
+        try:
+            ys, got, _ = differentiated(record=False)
+        except OdebenchError:
+            return "noise is refused"
+        expected_ys, expected, rejected = differentiated(record=True)
+    if not torch.equal(ys, expected_ys):
+        return "it draws in another order than the solver alone"
+    error = max(map(relative, got, expected))
+    if not error < 1e-11:
+        raise Failure(
+            expected=f"the gradient with the masks of the accepted steps, {rejected} attempts rejected between them",
+            measured=f"a relative difference of {error:.1e}",
+            cause="the generator goes on from the end of the step before, as though nothing had been rejected",
+            look="where steps are computed again: the state of the generator before each step that rejected ones precede",
+        )
+    return f"{rejected} rejected, to {error:.1e}"
 
 
 def check_generator_is_left_where_the_forward_pass_left_it(method: GradientMethod) -> None:

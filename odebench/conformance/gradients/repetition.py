@@ -159,16 +159,23 @@ def check_arguments_are_not_changed(method: GradientMethod) -> None:
 def check_global_state_is_left_alone(method: GradientMethod) -> None:
     """The grad mode, torch's default dtype, the random state, threads and the like are as they were before."""
     companion = companions.companion_of(method)
-    before = global_state.snapshot()
+    dtype, random, changed = torch.get_default_dtype(), torch.get_rng_state(), []
     try:
-        tried(method, companion, SmoothField(), start())
-        changed = global_state.differences(before, global_state.snapshot())
+        for default in (torch.float64, torch.float32):
+            # Lest what is set at each solve be taken for what was there before.
+            torch.set_default_dtype(default)
+            torch.rand(1)
+            before = global_state.snapshot()
+            tried(method, companion, SmoothField(), start())
+            changed += global_state.differences(before, global_state.snapshot())
     finally:
         torch.set_grad_enabled(True)
+        torch.set_default_dtype(dtype)
+        torch.set_rng_state(random)
     if changed:
         raise Failure(
             expected="the state of the process as it was before the solve and its backward pass",
-            measured=f"changes of {', '.join(changed)}",
+            measured=f"changes of {', '.join(dict.fromkeys(changed))}",
             cause="something is set and not set back, perhaps only where all goes well",
             look="calls of `torch.set_…`, `torch.manual_seed` and the like: a context manager sets back what it set",
         )

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from odebench.conformance.solvers.chosen import (
+    check_few_attempts_are_rejected,
+    check_rejected_attempts_leave_no_trace,
+)
 from odebench.conformance.solvers.convergence import (
     check_error_estimate_order,
     check_interpolant_order,
@@ -70,6 +74,8 @@ def solver_checks(solver: Solver) -> list[SolverCheck]:
         check_observed_order: given,
         check_tolerance_proportionality: adaptive,
         check_error_estimate_order: steps and adaptive,
+        check_rejected_attempts_leave_no_trace: steps and adaptive,
+        check_few_attempts_are_rejected: steps and adaptive,
         check_interpolant_order: given and getattr(solver, "interpolates", False),
         check_evaluations_are_counted: True,
         check_declared_stages: given and solver.stages is not None,

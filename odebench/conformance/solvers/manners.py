@@ -56,8 +56,9 @@ def check_global_state(solver: Solver) -> str:
     dtype, random = torch.get_default_dtype(), torch.get_rng_state()
     try:
         # The first time something may be imported, which is no change of the state that others see.
-        for ignored in (_IMPORTED, ()):
-            torch.rand(1)  # lest a seed that is set at each solve be taken for the state as it was
+        for default, ignored in ((torch.float64, _IMPORTED), (torch.float32, ())):
+            torch.set_default_dtype(default)  # lest one that is set at each solve be taken for the one as it was
+            torch.rand(1)  # likewise a seed
             before = global_state.snapshot()
             _solve_and_break_off(solver)
             if changed := global_state.differences(before, global_state.snapshot(), ignored):
