@@ -149,7 +149,7 @@ def test_the_saddle_is_a_product_that_no_linear_function_follows():
     [
         ("sphere", "Did you mean 'spheres'"),
         ({"name": "spheres", "dimensions": 3}, "Did you mean 'dimension'"),
-        ({"name": "digits", "train": 3}, "they have: none"),
+        ({"name": "digits", "train": 3}, "they have: size"),
         ({"name": "spheres", "dimension": 0}, "`dimension` is 0"),
         ({"name": "spheres", "dimension": 2.5}, "must be of type int"),
         ({"name": "spheres", "dimension": True}, "must be of type int"),

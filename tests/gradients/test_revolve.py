@@ -15,10 +15,10 @@ import odebench
 from odebench.api import build
 from odebench.errors import IncompatibleError
 from odebench.numerics.storage_tracker import StorageTracker
-from odebench.plugins import build_registry
 from tests.gradients.fields import AdamsBashforth2, Network, loss_of, off, start
+from tests.models.every import MODELS as MODELS_WITH_ONE_FIELD
 
-MODELS = sorted(entry.name for entry in build_registry(prefixes=()).entries("model"))
+MODELS = sorted(model.name for model in MODELS_WITH_ONE_FIELD)
 # Every way of going back by a schedule.
 WAYS = (
     {"name": "revolve", "slots": 1},
