@@ -292,8 +292,8 @@ GRADIENTS = (
     Mutation(
         "the masks of rejected steps are not passed over",
         "gradients/step_reversal.py",
-        "                if n in history.jumps:\n",
-        "                if n in ():\n",
+        "mark = history.jumps.get(stop) or recomputation.mark()",
+        "mark = recomputation.mark()",
         ("gradient:sqrt-checkpoint",),
     ),
     Mutation(
