@@ -19,6 +19,8 @@ from odebench.report.statistics import interval, seed_of
 
 _TIMES = ("forward", "backward", "total")
 _CHOICES = ("model", "solver", "gradient", "task", "policy")
+#: Between the names of the experiments that asked for the same cell.
+BETWEEN_EXPERIMENTS = "; "
 GRID_COLUMNS = ("steps", "step_size", "rtol", "atol")
 # Of a training these are the same as in the cell that needs it, or say nothing about it.
 _NOT_JOINED = {"suite", "model", "seed", "machine_id", "odebench_version", "plugin_versions", "reason", "missing"}
@@ -116,7 +118,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
     """One record as a mapping from column to value; a column that it lacks is missing."""
     cell, parts = record["cell"], record.get("parts") or {}
     row: dict[str, Any] = {name: record.get(name) for name in ("cell_id", "suite", "outcome", "reason", "machine_id")}
-    row["experiment"] = "; ".join(record.get("experiments") or ()) or None
+    row["experiment"] = BETWEEN_EXPERIMENTS.join(record.get("experiments") or ()) or None
     versions = dict(record.get("versions") or {})
     row["odebench_version"] = versions.pop("odebench", None)
     row["plugin_versions"] = ", ".join(f"{name} {version}" for name, version in sorted(versions.items())) or None

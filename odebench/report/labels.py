@@ -83,7 +83,7 @@ def grid_words(row: dict) -> str:
         adaptive = is_there(row.get("tolerance")) or is_there(row.get("rtol"))
         return f"{plain(row['factor'])} × the trained {'tolerance' if adaptive else 'step'}"
     if is_there(row.get("steps")):
-        return f"{int(row['steps'])} steps"
+        return f"{int(row['steps'])} step{'' if row['steps'] == 1 else 's'}"
     if is_there(row.get("step_size")):
         return f"step {plain(row['step_size'])}"
     if is_there(row.get("rtol")):

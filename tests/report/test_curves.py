@@ -59,7 +59,7 @@ def values(series):
 def test_the_curves_are_medians_with_ranges_and_end_where_most_seeds_diverged(lesson):
     records, series = lesson
     (chart,) = curves(with_labels(frame_of(records)), long_frame(series))
-    assert [panel.title for panel in chart.panels] == ["1 steps", "2 steps", "", ""] and chart.across == 2
+    assert [panel.title for panel in chart.panels] == ["1 step", "2 steps", "", ""] and chart.across == 2
     assert [panel.y.column for panel in chart.panels] == ["loss_train"] * 2 + ["accuracy_test"] * 2
     loss, accuracy = chart.panels[0], chart.panels[2]
     adjoint, direct = loss.series
@@ -70,7 +70,7 @@ def test_the_curves_are_medians_with_ranges_and_end_where_most_seeds_diverged(le
     assert values(direct)[-1] == pytest.approx((4, 0.7, 0.6, 0.8, False))
     assert [point.y for point in adjoint.points] == [0.1, 0.3]
     assert chart.notes == (
-        "continuous-adjoint, 1 steps: 2 of 3 diverged.", "continuous-adjoint, 2 steps: 2 of 3 diverged.",
+        "continuous-adjoint, 1 step: 2 of 3 diverged.", "continuous-adjoint, 2 steps: 2 of 3 diverged.",
     )  # fmt: skip
     draw(chart, {"gradient": Palette(["direct", "continuous-adjoint"])})
 

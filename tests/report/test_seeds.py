@@ -91,9 +91,32 @@ def test_trainings_without_another_seed_are_not_compared():
     assert isinstance(one, Skipped) and one.reason == "No training ended ok."
 
 
-def test_policies_of_one_experiment_stand_apart():
+def test_policies_of_one_experiment_stand_apart_and_tell_what_varies():
     rows = rows_of([training(16, seed) for seed in (0, 1)] + [adapted(seed, 0.1) for seed in (0, 1)])
-    assert [one.row.partition(" · ")[2] for one in by_seeds(rows)] == [
-        "16 steps · fixed",
-        "step-adaptation · interval=50",
+    assert [one.words for one in by_seeds(rows)] == ["16 steps · fixed", "step-adaptation"]
+    others = [adapted(seed, 0.1) for seed in (0, 1)]
+    for record in others:
+        record["cell_id"] = record["cell_id"][::-1]
+        record["cell"]["policy"]["parameters"]["interval"] = 20
+    rows = rows_of([adapted(seed, 0.1) for seed in (0, 1)] + others)
+    assert [one.words for one in by_seeds(rows)] == ["step-adaptation (interval=20)", "step-adaptation (interval=50)"]
+
+
+def test_a_training_that_two_experiments_asked_for_stands_in_both(table):
+    both = [of_experiment(training(1, seed, 0.9), "anode") for seed in (0, 1)]
+    for record in both:
+        record["experiments"] = ["one", "two"]
+    assert [(one.experiment, len(one.rows)) for one in by_seeds(rows_of(both))] == [("one", 2), ("two", 2)]
+
+
+def test_many_rows_stand_in_a_chart_for_each_experiment():
+    made = [
+        of_experiment(training(steps, seed, 0.9), name)
+        for name, several in (("few", range(1, 4)), ("many", range(10, 30)))
+        for steps in several
+        for seed in (0, 1)
     ]
+    charts = seeds.over_seeds(rows_of(made))
+    assert [chart.title.partition(":")[0] for chart in charts] == ["conv1d-net · few", "conv1d-net · many"]
+    assert len({chart.key for chart in charts}) == 2
+    assert charts[0].panels[0].rows == ("1 step", "2 steps", "3 steps") and len(charts[1].panels[0].rows) == 20
