@@ -1,10 +1,11 @@
-"""What is written about the runs of ANODE's consistency and reversal suites is what their committed tables hold."""
+"""What is written about the runs of ANODE's suites is what their committed tables hold."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -102,3 +103,89 @@ def test_the_table_of_images_is_that_of_the_records():
             & (frame["model.activation"] == activation)
         ]  # fmt: skip
         assert told == [spread(mine[mine["rtol"] == rtol]["roundtrip_error"]) for rtol in (1e-3, 1e-6, 1e-9)]
+
+
+def trainings(frame: pd.DataFrame, gradient: str) -> pd.DataFrame:
+    """Those of a gradient method as the report calls it."""
+    name, _, slots = gradient.partition(" (slots=")
+    kept = frame["gradient.slots"] == int(slots[:-1]) if slots else frame["gradient.slots"].isna()
+    return frame[(frame["gradient"] == name) & kept]
+
+
+def over_seeds(rows: pd.DataFrame) -> list[str]:
+    """Least, median and greatest accuracy, and how many of the five seeds diverged."""
+    assert sorted(rows["seed"]) == [0, 1, 2, 3, 4] and rows["outcome"].isin(["ok", "diverged"]).all()
+    scores = 100 * rows.loc[rows["outcome"] == "ok", "accuracy_test"].astype(float)
+    told = " / ".join(f"{value:.1f}" for value in (scores.min(), scores.median(), scores.max())) if len(scores) else "–"
+    return [told, f"{5 - len(scores)} of 5"]
+
+
+@pytest.fixture(scope="module")
+def trained() -> pd.DataFrame:
+    frame = records("training")
+    frame = frame[(frame["task"] == "train") & (frame["task.learning_rate"] == 0.02)]
+    return frame.assign(relu=frame["model.last_relu"].astype(bool))
+
+
+def test_the_table_of_trainings_is_that_of_the_records(trained):
+    asked = trained[~trained["relu"] & (trained["model.scale"] == 1.0)]
+    table = rows("## Training on digits")
+    assert len(table) == 12
+    for norm, steps, gradients, *told in table:
+        mine = asked[(asked["model.norm"] == norm) & (asked["steps"] == int(steps))]
+        for gradient in gradients.replace("), ", ")|").replace("direct, anode, ", "direct|anode|").split("|"):
+            assert over_seeds(trainings(mine, gradient)) == told
+
+
+def test_the_table_of_what_the_order_depends_on_is_that_of_the_records(trained):
+    asked = trained[trained["model.norm"] == "none"]
+    table = rows("## Training on digits", 1)
+    assert len(table) == 8
+    for relu, scale, steps, *told in table:
+        mine = asked[
+            (asked["relu"] == (relu == "true"))
+            & (asked["model.scale"] == float(scale))
+            & (asked["steps"] == int(steps))
+        ]
+        found = [over_seeds(trainings(mine, name)) for name in ("direct", "continuous-adjoint")]
+        assert told == [*found[0], *found[1]]
+
+
+def test_exact_gradients_train_alike_and_the_learning_rate_is_the_baselines_best(trained):
+    exact = [
+        trainings(trained[trained["experiment"].str.contains("norm and steps")], gradient)
+        .set_index(["model.norm", "steps", "seed"])["accuracy_test"]
+        .sort_index()
+        for gradient in ("direct", "anode", "anode (slots=1)")
+    ]
+    assert len(exact[0]) == 20 and all((exact[0] == other).all() for other in exact[1:])
+    frame = records("training")
+    base = frame[frame["experiment"].str.contains("learning rates") & (frame["model.norm"] == "none")]
+    assert base.groupby("task.learning_rate")["loss_train"].mean().idxmin() == 0.02
+    counts = frame["outcome"].value_counts()
+    assert f"{len(frame)} cells, {counts['ok']} `ok` and {counts['diverged']} diverged" in TEXT
+
+
+@pytest.mark.parametrize(
+    ("gradient", "slots", "law"),
+    [
+        ("direct", False, lambda blocks, steps, _: (blocks * steps,)),
+        ("anode", False, lambda blocks, steps, _: (blocks, steps)),
+        ("anode", True, lambda blocks, _, slots: (blocks, slots)),
+        ("continuous-adjoint", False, lambda blocks, *_: (blocks,)),
+    ],
+)
+def test_the_laws_of_memory_explain_what_is_written(gradient, slots, law):
+    """The fits anew, by numpy's least squares."""
+    frame = records("memory")
+    mine = frame[(frame["gradient"] == gradient) & (frame["gradient.slots"].notna() == slots)]
+    held = mine["memory_peak_bytes"].to_numpy(float)
+    columns = np.column_stack([
+        np.ones(len(mine)),
+        *law(*(mine[name].fillna(0).to_numpy(float) for name in ("task.blocks", "steps", "gradient.slots"))),
+    ])  # fmt: skip
+    left = held - columns @ np.linalg.lstsq(columns, held, rcond=None)[0]
+    share = 100 * (1 - left @ left / ((held - held.mean()) @ (held - held.mean())))
+    name = f"`{gradient}` with slots" if slots else f"`{gradient}`"
+    said = re.search(rf"{re.escape(name)} (?:L N|L \+ N|L \+ c|L), (\d+\.\d+) %", TEXT).group(1)
+    assert float(said) == pytest.approx(share, abs=0.0051)
