@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import os
 import selectors
 import shutil
-import socket
-import subprocess
 import sys
 import tempfile
 from collections import deque
@@ -18,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from odebench.run.connection import Connection
 from odebench.run.executors import Environment, ExecutorError
 
 CHILD = "odebench.conformance.child"
@@ -54,12 +52,9 @@ class Job:
 class _Slot:
     """A supervisor, which has one child at a time: whoever takes it along is known."""
 
-    process: subprocess.Popen[bytes]
-    control: socket.socket
-    log: Path
+    connection: Connection
     mode: str
     ready: bool = False
-    received: bytearray = field(default_factory=bytearray)
     job: Job | None = None
 
 
@@ -118,9 +113,7 @@ class Slots:
         (job.folder / "work").mkdir(parents=True)
         (job.folder / "request.json").write_text(json.dumps(job.request), encoding="utf-8")
         slot.job = job
-        order = {"order": "start", "id": number, "folder": str(job.folder), "timeout_s": job.limit_s}
-        with contextlib.suppress(OSError):  # it died: its socket's end will tell
-            slot.control.sendall(json.dumps(order).encode() + b"\n")
+        slot.connection.start(number, job.folder, job.limit_s)
 
     def _open(self, mode: str) -> _Slot:
         environment = Environment()
@@ -129,37 +122,19 @@ class Slots:
         preload = [CHILD] if mode == "fork" else []
         options = {"mode": mode, "preload": preload, "prefixes": None, "scratch": str(self._scratch), "worker": CHILD}
         log = self._scratch / f"supervisor-{next(self._numbers)}.log"
-        mine, its = socket.socketpair()
-        with its, open(log, "wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "odebench.run.supervisor", str(its.fileno()), json.dumps(options)],
-                pass_fds=(its.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=environment.variables(),
-                cwd=self._scratch,
-                start_new_session=True,  # Ctrl-C is for the launcher, which then ends the rest in order
-            )
-        slot = _Slot(process=process, control=mine, log=log, mode=mode)
+        connection = Connection(options, environment.variables(), scratch=self._scratch, log=log)
+        slot = _Slot(connection=connection, mode=mode)
         self._slots.append(slot)
-        self._selector.register(mine, selectors.EVENT_READ, slot)
+        self._selector.register(connection.control, selectors.EVENT_READ, slot)
         return slot
 
     def _hear(self, slot: _Slot) -> list[Job]:
         """What a supervisor tells: the job that is over, if one is."""
-        try:
-            data = slot.control.recv(65536)
-        except OSError:
-            data = b""
-        if not data:
+        messages = slot.connection.hear()
+        if messages is None:
             return self._lost(slot)
-        slot.received += data
         over = []
-        while b"\n" in slot.received:
-            line, _, rest = bytes(slot.received).partition(b"\n")
-            slot.received = bytearray(rest)
-            message = json.loads(line)
+        for message in messages:
             if message["event"] == "ready":
                 slot.ready = True
                 if message["threads"] > 1 and slot.mode == "fork":  # its forks would lack them, and may hang
@@ -180,7 +155,7 @@ class Slots:
 
     def _lost(self, slot: _Slot) -> list[Job]:
         """A supervisor died: its one child took it along, or it never came up."""
-        told = slot.log.read_text(errors="replace")[-2000:]
+        told = slot.connection.printed(2000)
         self._dismiss(slot)
         if not slot.ready:
             raise ExecutorError(f"No process can be started to run checks in: {sys.executable} said:\n{told}")
@@ -189,12 +164,5 @@ class Slots:
     def _dismiss(self, slot: _Slot) -> None:
         """End a supervisor: the end of its socket makes it kill its child and go."""
         self._slots.remove(slot)
-        self._selector.unregister(slot.control)
-        with contextlib.suppress(OSError):
-            slot.control.sendall(b'{"order": "go"}\n')
-        slot.control.close()
-        try:
-            slot.process.wait(5.0)
-        except subprocess.TimeoutExpired:
-            slot.process.kill()
-            slot.process.wait()
+        self._selector.unregister(slot.connection.control)
+        slot.connection.dismiss()

@@ -5,15 +5,12 @@ Single-threaded: `wait` sleeps until a supervisor has something to tell. Whateve
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import os
 import selectors
 import shutil
 import signal
-import socket
-import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -26,6 +23,7 @@ from typing import Any
 import odebench
 from odebench.errors import OdebenchError
 from odebench.outcome import Outcome
+from odebench.run.connection import Connection
 from odebench.run.request import RESULT_FILE, Request, read_progress
 
 #: What a child may print before that alone makes its part an error: it fills disks, and takes time that is not the method's.
@@ -122,13 +120,10 @@ class _Job:
 @dataclass(kw_only=True, eq=False)
 class _Server:
     environment: Environment
-    process: subprocess.Popen[bytes]
-    control: socket.socket
-    log: Path
+    connection: Connection
     way: int
     exclusive: bool
     ready: bool = False
-    received: bytearray = field(default_factory=bytearray)
     jobs: dict[int, _Job] = field(default_factory=dict)
 
 
@@ -199,46 +194,27 @@ class Executors:
 
     def _hand(self, job: _Job, server: _Server) -> None:
         server.jobs[job.number] = job
-        order = {"order": "start", "id": job.number, "folder": str(job.folder), "timeout_s": job.limit_s}
-        with contextlib.suppress(OSError):  # It died: its socket's end will tell, and the job is given to another.
-            server.control.sendall(json.dumps(order).encode() + b"\n")
+        server.connection.start(job.number, job.folder, job.limit_s)
 
     def _open(self, environment: Environment, *, way: int, exclusive: bool) -> _Server:
         ways = environment.ways()
         if self._mode is not None:
             ways = [options for options in ways if options["mode"] == self._mode]
         log = self._scratch / f"supervisor-{next(self._numbers)}.log"
-        mine, its = socket.socketpair()
-        options = ways[way] | {"scratch": str(self._scratch)}
-        with its, open(log, "wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "odebench.run.supervisor", str(its.fileno()), json.dumps(options)],
-                pass_fds=(its.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=environment.variables(),
-                cwd=self._scratch,
-                start_new_session=True,  # Ctrl-C is for the launcher, which then ends the rest in order.
-            )
-        server = _Server(environment=environment, process=process, control=mine, log=log, way=way, exclusive=exclusive)
+        connection = Connection(
+            ways[way] | {"scratch": str(self._scratch)}, environment.variables(), scratch=self._scratch, log=log
+        )
+        server = _Server(environment=environment, connection=connection, way=way, exclusive=exclusive)
         self._servers.append(server)
-        self._selector.register(mine, selectors.EVENT_READ, server)
+        self._selector.register(connection.control, selectors.EVENT_READ, server)
         return server
 
     def _hear(self, server: _Server) -> None:
-        try:
-            data = server.control.recv(65536)
-        except OSError:
-            data = b""
-        if not data:
+        messages = server.connection.hear()
+        if messages is None:
             self._lost(server)
             return
-        server.received += data
-        while b"\n" in server.received:
-            line, _, rest = bytes(server.received).partition(b"\n")
-            server.received = bytearray(rest)
-            message = json.loads(line)
+        for message in messages:
             if message["event"] == "ready":
                 server.ready = True
                 if message["threads"] > 1 and self._another_way(server):
@@ -257,7 +233,7 @@ class Executors:
         """A supervisor died: before it was ready, another way is tried; later, one of its children killed it."""
         if not server.ready and self._another_way(server):
             return
-        told = server.log.read_text(errors="replace")[-4000:] if server.log.exists() else ""
+        told = server.connection.printed(4000)
         self._dismiss(server)
         if not server.ready:
             raise ExecutorError(
@@ -302,15 +278,8 @@ class Executors:
     def _dismiss(self, server: _Server) -> None:
         """End a supervisor: the end of its socket makes it kill its children and go."""
         self._servers.remove(server)
-        self._selector.unregister(server.control)
-        with contextlib.suppress(OSError):
-            server.control.sendall(b'{"order": "go"}\n')
-        server.control.close()
-        try:
-            server.process.wait(5.0)
-        except subprocess.TimeoutExpired:
-            server.process.send_signal(signal.SIGKILL)
-            server.process.wait()
+        self._selector.unregister(server.connection.control)
+        server.connection.dismiss()
 
 
 def result_of(message: dict[str, Any], folder: Path, limit_s: float) -> dict[str, Any]:
