@@ -89,6 +89,8 @@ def test_checks_are_chosen_by_what_is_declared():
         "check_tolerance_proportionality",
         "check_error_estimate_order",
         "check_max_steps",
+        "check_few_attempts_are_rejected",
+        "check_rejected_attempts_leave_no_trace",
         "check_rows_with_steps_of_their_own_do_not_interact",
     }
     fixed.takes_grids = False
