@@ -55,7 +55,7 @@ class Footprint:
     evaluations: int
 
 
-# By the first module of the field, so that each is measured once.
+# By the first module of the field, or by the field itself where it has none, so that each is measured once.
 _known: weakref.WeakKeyDictionary[Any, dict[Any, Footprint]] = weakref.WeakKeyDictionary()
 
 
@@ -86,7 +86,10 @@ def footprint(
             tuple(p.requires_grad for m in modules for p in m.parameters()),
         ),
     )
-    known = _known.setdefault(modules[0], {}) if modules else {}
+    try:
+        known = _known.setdefault(modules[0] if modules else field, {})
+    except TypeError:  # nothing that can be known again
+        known = {}
     if key in known:
         return replace(known[key], evaluations=0)
     recomputation = Recomputation(modules, leaves[0].device)

@@ -299,6 +299,28 @@ def test_measuring_a_field_leaves_no_trace_and_is_done_once():
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("method", ["revolve", "anode"])
+def test_a_callable_without_modules_is_measured_once(method):
+    """As the measured process has it: an object that can be called, and tells its parameters alone."""
+    network = Network()
+
+    class Field:
+        def __call__(self, t, y):
+            return network(t, y)
+
+        def parameters(self):
+            return network.parameters()
+
+    field = Field()
+    counts = [
+        odebench.solve(
+            field, start(), (0.0, 1.0), gradient={"name": method, "memory": "1MiB"}, solver="euler", steps=6
+        ).stats.evaluations_forward
+        for _ in range(3)
+    ]
+    assert counts[0] > counts[1] == counts[2] == 6
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_states_of_an_accelerator_go_to_host_memory():
     """The peak on the device is that of fewer slots, and the gradient the same."""
