@@ -189,3 +189,36 @@ def test_the_laws_of_memory_explain_what_is_written(gradient, slots, law):
     name = f"`{gradient}` with slots" if slots else f"`{gradient}`"
     said = re.search(rf"{re.escape(name)} (?:L N|L \+ N|L \+ c|L), (\d+\.\d+) %", TEXT).group(1)
     assert float(said) == pytest.approx(share, abs=0.0051)
+
+
+def test_the_table_of_a_training_step_is_that_of_the_records():
+    frame = records("network")
+    assert (frame["outcome"] == "ok").all()
+    asked = frame[frame["experiment"] == "a training step"]
+    assert asked["timing_valid"].all() and (asked["timing_processes"] == 3).all()
+    table = rows("## A training step of ResNet-18")
+    assert len(table) == len(asked)
+    for name, memory, time, evaluations, error in table:
+        gradient, _, parameter = name.rstrip(")").partition(" (")
+        key, _, value = parameter.partition("=")
+        one = asked[asked["gradient"] == gradient]
+        for column in ("slots", "memory"):
+            found = one[f"gradient.{column}"]
+            one = one[found.astype("string") == value] if key == column else one[found.isna()]
+        (row,) = one.to_dict("records")
+        assert memory == f"{row['memory_peak_bytes'] / 2**20:.0f}"
+        assert time == "{time_total_s:.2f} ({time_total_low_s:.2f} to {time_total_high_s:.2f})".format_map(row)
+        assert evaluations == f"{row['nfe_forward']} + {row['nfe_backward']}"
+        assert error == f"{row['grad_error_discrete']:.1e}"
+
+
+def test_the_table_of_what_the_adjoint_misses_is_that_of_the_records():
+    frame = records("network")
+    frame = frame[frame["dtype"] == "float64"]
+    for norm, gradient, *told in rows("## A training step of ResNet-18", 1):
+        mine = frame[(frame["model.norm"] == norm) & (frame["gradient"] == gradient)].sort_values("steps")
+        assert list(mine["steps"]) == [1, 2, 5, 10]
+        assert told == [short(value) for value in mine["grad_error_discrete"]]
+    exact = frame[~frame["gradient"].isin(ADJOINTS)]
+    worst, count = re.search(r"to (\S+) in float64 \((\d+) cells", TEXT).groups()
+    assert (worst, int(count)) == (f"{exact['grad_error_discrete'].max():.1e}", len(exact))
