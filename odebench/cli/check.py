@@ -70,10 +70,12 @@ def command(
     ):
         reports.append(report)
         if everything and not as_json:
-            warn(f"{report.kind} {report.name}: {'passed' if report.passed else 'FAILED'}, {duration(report.seconds)}")
+            word = "cannot be used here" if report.unavailable else "passed" if report.passed else "FAILED"
+            warn(f"{report.kind} {report.name}: {word}, {duration(report.seconds)}")
     reports.sort(key=lambda report: (_ORDER.index(report.kind), "/" in report.name, report.name))
     seconds = time.monotonic() - start
-    failed = [report for report in reports if not report.passed]
+    # What was asked for by name and could not be checked has not passed.
+    failed = [report for report in reports if not report.passed or (report.unavailable and not everything)]
     if as_json:
         plugins = [asdict(report) | {"passed": report.passed} for report in reports]
         write_json({"passed": not failed, "seconds": seconds, "plugins": plugins})
@@ -104,7 +106,7 @@ def _write(reports: list[PluginReport], seconds: float) -> None:
         )
     for report in reports:
         told = [result for result in report.checks if len(reports) <= _SHOWN_WHOLE or result.outcome != PASSED]
-        if not told and not report.faults:
+        if not told and not report.faults and not report.unavailable:
             continue
         click.echo(f"\n{report.name} ({report.kind}), {duration(report.seconds)}")
         for result in told:
@@ -114,10 +116,14 @@ def _write(reports: list[PluginReport], seconds: float) -> None:
                     click.echo(f"                 {label + ': ' if label else ''}{text}")
         for fault in report.faults:
             click.echo(f"  failed         {fault}")
+        if report.unavailable:
+            click.echo(f"  not checked    It cannot be used here. {report.unavailable}")
     checks = sum(len(report.checks) for report in reports)
     failed = sum(not report.passed for report in reports)
     known = sum(report.count(KNOWN) for report in reports)
+    unchecked = sum(report.unavailable is not None for report in reports)
+    ended = f"{failed} failed" if failed else "all passed" if unchecked < len(reports) else "none failed"
     click.echo(
         f"\n{count(len(reports), 'plugin')}, {count(checks, 'check')}, {count(known, 'known failure')}: "
-        f"{f'{failed} failed' if failed else 'all passed'}, in {duration(seconds)}."
+        f"{ended}{f', {unchecked} not checked' if unchecked else ''}, in {duration(seconds)}."
     )

@@ -41,6 +41,9 @@ def describe(entry: Entry) -> dict[str, Any]:
     told["source"] = getattr(instance, "source", "") or _source_in(text)
     told["known_failures"] = dict(getattr(instance, "known_failures", {}))
     told["not_built"] = reason
+    if entry.kind == "solver":
+        told["unavailable"] = _plain(getattr(instance, "unavailable", None)) if reason is None else None
+        told["used_code"] = dict(getattr(instance, "used_code", {})) if reason is None else {}
     if tableau := getattr(instance, "tableau", None):
         told["tableau"] = tableau_of(tableau)
         told["embedded_order"] = getattr(tableau, "embedded_order", None)

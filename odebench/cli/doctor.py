@@ -217,7 +217,7 @@ def writable(what: str, folder: Path, remedy: str) -> Finding:
 
 
 def _plugins(local_files: tuple[Path, ...]) -> Iterator[Finding]:
-    from odebench.cli.plugins import loaded_plugins
+    from odebench.cli.plugins import loaded_plugins, unavailable_solvers
     from odebench.plugins import DISABLE_VARIABLE, build_registry
 
     registry = build_registry(local_files=local_files)
@@ -228,3 +228,5 @@ def _plugins(local_files: tuple[Path, ...]) -> Iterator[Finding]:
     for failure in registry.failures:
         first = failure.message.splitlines()[0]
         yield Finding("plugins", f"{failure.plugin} did not load: {first}. `odebench plugins` shows all.", False)
+    for plugin, (reason, _) in unavailable_solvers(registry).items():
+        yield Finding("plugins", f"{plugin} cannot be used here: {reason}", False)

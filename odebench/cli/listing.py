@@ -121,6 +121,9 @@ def command(kind: str, folder: Path, local_files: tuple[Path, ...], as_json: boo
         ),
     )
     warn_of_failures(registry)
+    for reason in dict.fromkeys(told["unavailable"] for told in entries if told.get("unavailable")):
+        names = [told["name"] for told in entries if told.get("unavailable") == reason]
+        warn(f"cannot be used here: {', '.join(names)}. {reason}")
 
 
 def warn_of_failures(registry: Registry) -> None:

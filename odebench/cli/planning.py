@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ def prepare(
     """Read a suite, load the plugins that it names, and plan it for this machine.
 
     Raises:
-        SuiteError: the suite has a fault, or names code of its own that the user did not allow.
+        SuiteError: the suite has a fault, or names code, of its own or by a parameter, that the user did not allow.
         PluginError: with `strict_plugins`, a plugin did not load.
     """
     from odebench.plan.expand import expand
@@ -63,12 +64,28 @@ def prepare(
         )
     files = tuple(dict.fromkeys(path.resolve() for path in (*local_files, *suite.plugins)))
     registry = build_registry(prefixes=prefixes_of(suite), local_files=files, strict=strict_plugins)
+    if not allow_local_plugins and (named := code_named_by(suite, registry)):
+        raise SuiteError(
+            f"{suite_file}: parameters of solvers say where code lies: {', '.join(named)}. Running the suite runs that code. Look at "
+            f"it, then pass --allow-local-plugins."
+        )
     return Prepared(
         plan=expand(suite, registry, device_reason),
         registry=registry,
         local_files=files,
         folder=into or Path("results") / suite.name,
     )
+
+
+def code_named_by(suite: Suite, registry: Registry) -> list[str]:
+    """Parameters by which the suite tells solvers where code lies that they run, such as `anode/rk4: source = "/tmp/anode"`."""
+    found = []
+    for entry in (entry for experiment in suite.experiments for entry in experiment.solver):
+        if entry.name in registry.names("solver"):
+            telling = getattr(registry.get("solver", entry.name).factory, "code_parameters", ())
+            given = {key: value for key, value in entry.parameters.items() if key in telling}
+            found += [f"{entry.name}: {key} = {json.dumps(value)}" for key, value in given.items()]
+    return list(dict.fromkeys(found))
 
 
 def prefixes_of(suite: Suite) -> set[str]:

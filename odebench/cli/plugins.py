@@ -58,6 +58,18 @@ def loaded_plugins(registry: Registry) -> list[dict[str, Any]]:
     ]
 
 
+def unavailable_solvers(registry: Registry) -> dict[str, tuple[str, int]]:
+    """By plugin, why solvers that it offers cannot be used on this machine with their defaults, and how many."""
+    from odebench.cli.describe import instance_of
+
+    found: dict[str, tuple[str, int]] = {}
+    for entry in registry.entries("solver"):
+        reason = getattr(instance_of(entry)[0], "unavailable", None)
+        if isinstance(reason, str):
+            found[entry.origin.plugin] = reason, found.get(entry.origin.plugin, ("", 0))[1] + 1
+    return found
+
+
 def _write(registry: Registry, loaded: list[dict[str, Any]]) -> None:
     write_table(tuple(loaded[0]) if loaded else ("plugin",), (tuple(one.values()) for one in loaded))
     for failure in registry.failures:
@@ -65,5 +77,7 @@ def _write(registry: Registry, loaded: list[dict[str, Any]]) -> None:
         hook = f" in {failure.hook}" if failure.hook else ""
         click.echo(f"Plugin {failure.plugin!r}{where} did not load: it failed{hook}.\n{failure.message}\n")
         click.echo("\n".join(f"  {line}" for line in failure.traceback.rstrip().splitlines()) + "\n")
+    for plugin, (reason, solvers) in unavailable_solvers(registry).items():
+        click.echo(f"Of plugin {plugin!r} {count(solvers, 'solver')} cannot be used here.\n{reason}\n")
     loaded_count = count(len(loaded), "plugin")
     click.echo(f"{loaded_count} loaded, {len(registry.failures)} failed.")

@@ -133,8 +133,11 @@ def _lines(told: dict[str, Any]) -> list[str]:
         facts.append(("cost of a step, counted", cost))
     if told["source"] and "Source:" not in told["text"]:
         facts.append(("source", told["source"]))
+    facts += [("code", f"{name} {state}") for name, state in told.get("used_code", {}).items()]
     if told["not_built"]:
         facts.append(("with its defaults", told["not_built"]))
+    if told.get("unavailable"):
+        facts.append(("cannot be used here", told["unavailable"]))
     size = max(len(name) for name, _ in facts)
     lines = [told["name"], "", *told["text"].splitlines(), ""]
     lines += [f"{name.ljust(size)}  {value}" for name, value in facts]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from odebench.conformance.gradients import gradient_checks
+from odebench.conformance.gradients.companions import lacking
 from odebench.conformance.models import model_checks
 from odebench.conformance.solvers import solver_checks
 from odebench.contract import GradientMethod, Model, Solver
@@ -25,6 +26,13 @@ CHECKED_KINDS = tuple(_BY_KIND)
 def kind_of(plugin: Any) -> str | None:
     """Whether an instance is a solver, a gradient method or a model; None for what no check knows."""
     return next((kind for kind, (promised, _) in _BY_KIND.items() if isinstance(plugin, promised)), None)
+
+
+def unavailable(plugin: Any) -> str | None:
+    """Why a solver cannot be used on this machine, or all that a gradient method works with; None where there is one to check."""
+    if isinstance(plugin, GradientMethod):
+        return lacking(plugin)
+    return plugin.unavailable if isinstance(plugin, Solver) else None
 
 
 def checks_of(plugin: Any) -> list[Check]:

@@ -17,7 +17,7 @@ import torch
 # `torch.func` and others import it when first used, which takes a second and changes the environment: before any check.
 import torch._dynamo
 
-from odebench.conformance.checks import CHECKED_KINDS, checks_of
+from odebench.conformance.checks import CHECKED_KINDS, checks_of, unavailable
 from odebench.conformance.failure import Failure
 from odebench.conformance.parametrize import refuse_stale_known_failures
 from odebench.plugins import ENTRY_POINT_GROUP, Registry, build_registry
@@ -75,6 +75,8 @@ def _checked(registry: Registry, kind: str, name: str, lines: Path) -> dict[str,
     """Run all checks of one entry, and write a line before and after each."""
     try:
         plugin = registry.get(kind, name).build()
+        if reason := unavailable(plugin):
+            return {"fault": None, "unavailable": reason}
         chosen = checks_of(plugin)
         refuse_stale_known_failures(plugin, chosen)
     except Exception as error:  # noqa: BLE001 - a plugin's code, or what it declares

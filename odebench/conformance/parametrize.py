@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from odebench.conformance.checks import Check, checks_of
+from odebench.conformance.checks import Check, checks_of, unavailable
 
 
 def parametrize_with_checks(plugins: Iterable[Any], checks: Callable[[Any], list[Check]] = checks_of) -> Any:
@@ -39,6 +39,8 @@ def parametrize_with_checks(plugins: Iterable[Any], checks: Callable[[Any], list
 def _marks(plugin: Any, check: str) -> list[Any]:
     import pytest
 
+    if reason := unavailable(plugin):
+        return [pytest.mark.skip(reason=reason)]
     reason = plugin.known_failures.get(check)
     return [] if reason is None else [pytest.mark.xfail(reason=reason, strict=True)]
 

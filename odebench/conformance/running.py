@@ -51,6 +51,7 @@ class PluginReport:
         checks: one result for each check that ran.
         faults: what went wrong besides: it does not load, hangs, ends the process, prints.
         seconds: wall time of its process.
+        unavailable: why it cannot be used on this machine, so that nothing was checked; None where it can.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class PluginReport:
     checks: tuple[CheckResult, ...] = ()
     faults: tuple[str, ...] = ()
     seconds: float = 0.0
+    unavailable: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -180,6 +182,7 @@ def _report(job: Job) -> PluginReport:
         checks=tuple(results),
         faults=tuple(faults),
         seconds=job.message["seconds"] if job.message else 0.0,
+        unavailable=_plain(reason) if (reason := _result_of(job).get("unavailable")) else None,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor
@@ -48,6 +49,12 @@ class Solver(ABC):
             a tolerance only.
         source: where the method is published.
         known_failures: conformance checks that are known to fail, and why.
+        code_parameters: parameters that say where code lies which the solver runs: a suite that gives one is run only where the
+            user allows it.
+        unavailable: why it cannot be used on this machine, as a sentence; None where it can. Cells end as `unsupported` with
+            this reason.
+        used_code: the state, such as a commit, of code that it runs and no distribution installed, by name. It is recorded with
+            the versions, and a record of another state is measured again.
     """
 
     name: str
@@ -60,6 +67,9 @@ class Solver(ABC):
     takes_grids: bool = True
     source: ClassVar[str] = ""
     known_failures: ClassVar[dict[str, str]] = {}
+    code_parameters: ClassVar[tuple[str, ...]] = ()
+    unavailable: str | None = None
+    used_code: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def solve(

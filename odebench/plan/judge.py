@@ -13,8 +13,8 @@ Verdict = tuple[Outcome, str] | None
 
 
 class Judge:
-    """Settles combinations. A plugin's fault comes first, then a training that is not to be had, then what the machine or the
-    experiment lacks, then what the plugins say to each other.
+    """Settles combinations. A plugin's fault comes first, then what a solver needs and this machine lacks, then a training that is
+    not to be had, then what the machine or the experiment lacks, then what the plugins say to each other.
 
     Args:
         device_reason: None where this machine has a device ("cuda:0"), else the reason why it cannot be used.
@@ -52,6 +52,8 @@ class Judge:
         for one in used:
             if one.failure is not None:
                 return Outcome.ERROR, one.failure
+        if reason := _unavailable(solver.instance):
+            return Outcome.UNSUPPORTED, reason
         if training is not None:
             outcome, reason = training
             return Outcome.BLOCKED, f"The training that it needs is settled as {outcome.word}: {reason}"
@@ -101,6 +103,15 @@ def _supports(word: str, partner: Resolved, solver: Resolved) -> Verdict:
 
 def _wants_one_field(task: Resolved, model: Resolved) -> bool:
     return attribute(model.instance, "has_blocks", False) and not attribute(task.instance, "takes_networks", False)
+
+
+def _unavailable(solver: Any) -> str | None:
+    """Why a solver cannot be used on this machine; what is no reason in words, or cannot be asked, is none."""
+    try:
+        reason = getattr(solver, "unavailable", None)
+    except Exception:  # noqa: BLE001 - a plugin's property may raise anything
+        return None
+    return reason if isinstance(reason, str) else None
 
 
 def attribute(instance: Any, name: str, default: bool) -> bool:

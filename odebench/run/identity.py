@@ -24,7 +24,7 @@ class Identity:
     Attributes:
         prefixes: entry points of installed plugins.
         local_files: local plugin files.
-        versions: of odebench, torch, the plugins' distributions and what those require.
+        versions: of odebench, torch, the plugins' distributions and what those require, and of code that no distribution installed.
         freshness: hash of all that could change the answer.
     """
 
@@ -59,12 +59,27 @@ def identity_of(cell: Cell, registry: Registry) -> Identity:
         elif entry.distribution not in (None, "odebench"):
             prefixes.add(entry.origin.plugin)
             versions |= {name: _version(name) for name in (entry.distribution, *_requirements(entry.distribution))}
+    versions |= _used_code(cell, registry)
     return Identity(
         prefixes=tuple(sorted(prefixes)),
         local_files=tuple(sorted(files)),
         versions=versions,
         freshness=freshness(versions, sources),
     )
+
+
+def _used_code(cell: Cell, registry: Registry) -> dict[str, str]:
+    """What the solver says of code that it runs and no distribution installed. Solvers whose class says that there is none are not
+    built for it."""
+    if cell.solver.name not in registry.names("solver"):
+        return {}
+    entry = registry.get("solver", cell.solver.name)
+    if not getattr(entry.factory, "used_code", None):
+        return {}
+    try:
+        return dict(entry.build(**cell.solver.parameters).used_code)
+    except Exception:  # noqa: BLE001 - a plugin's code; the cell's own part will tell what is wrong
+        return {}
 
 
 def _entries(cell: Cell, registry: Registry) -> Iterator[Entry]:

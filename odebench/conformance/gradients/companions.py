@@ -5,6 +5,7 @@ They are tableaux of the checks' own: a gradient method has to work with solvers
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction as F
@@ -134,24 +135,25 @@ def thrifty(method: GradientMethod) -> list[Companion]:
     return _supported(method, own) or fixed(method)[:1]
 
 
+def lacking(method: GradientMethod) -> str | None:
+    """Why none of the solvers that `method` supports can be used on this machine; None where one can, or none is known."""
+    if fixed(method) or adaptive(method):
+        return None
+    solvers = (solver for solver in _offered(method) if method.supports(solver) is None)
+    return next((solver.unavailable for solver in solvers if solver.unavailable is not None), None)
+
+
 def _supported(method: GradientMethod, companions: list[Companion]) -> list[Companion]:
     return [companion for companion in companions if method.supports(companion.solver) is None]
 
 
 def _registered(method: GradientMethod, adaptive: bool) -> list[Companion]:
     """Where a method supports none but its own library's solvers, or reversible ones: those among the registered ones."""
-    from odebench.errors import OdebenchError
-    from odebench.plugins import build_registry
-
-    prefix, _, rest = method.name.partition("/")
     found = []
-    for entry in build_registry(prefixes=(prefix,) if rest else ()).entries("solver"):
-        try:
-            solver = entry.build()
-        except OdebenchError:  # it needs parameters, or its library is not there
-            continue
+    for solver in _offered(method):
         if (
             solver.differentiable
+            and solver.unavailable is None
             and solver.order > 1  # of order 1 the adjoint equation's gap is too wide for the bounds here
             and method.supports(solver) is None
             and (solver.adaptive if adaptive else solver.takes_grids)
@@ -159,6 +161,19 @@ def _registered(method: GradientMethod, adaptive: bool) -> list[Companion]:
             found.append(Companion(solver=solver, replay=_solved_again(solver)))
     # Order 3 leaves the widest window between rounding and the asymptotic range; fewer are quicker.
     return sorted(found, key=lambda one: (abs(one.solver.order - 3), one.solver.adaptive != adaptive))[:2]
+
+
+def _offered(method: GradientMethod) -> list[Solver]:
+    """The solvers of odebench and of the method's own plugin that need no parameters."""
+    from odebench.errors import OdebenchError
+    from odebench.plugins import build_registry
+
+    prefix, _, rest = method.name.partition("/")
+    found = []
+    for entry in build_registry(prefixes=(prefix,) if rest else ()).entries("solver"):
+        with contextlib.suppress(OdebenchError):  # it needs parameters, or its library is not there
+            found.append(entry.build())
+    return found
 
 
 def _solved_again(solver: Solver) -> Replay:
