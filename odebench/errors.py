@@ -29,6 +29,10 @@ class PluginError(OdebenchError):
     """A plugin broke a rule of registration: a name taken twice, a missing attribute, a wrong type."""
 
 
+class InterpreterError(OdebenchError):
+    """An interpreter in which a plugin should live cannot be used: it is not there, is no Python, or has no such odebench."""
+
+
 class UnknownNameError(PluginError):
     """No plugin registers this name for this kind."""
 

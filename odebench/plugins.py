@@ -19,13 +19,16 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from odebench import hookspecs
 from odebench.contract import GradientMethod, Model, Solver, StepPolicy, Task
 from odebench.errors import OdebenchError, PluginError, UnknownNameError, kind_in_words, nearest
+
+if TYPE_CHECKING:
+    from odebench.interpreters.interpreter import Interpreter
 
 ENTRY_POINT_GROUP = "odebench"
 DISABLE_VARIABLE = "ODEBENCH_DISABLE_PLUGINS"
@@ -51,12 +54,14 @@ class Source:
         distribution: the installed distribution that offers it; None for a local file.
         version: the version of that distribution; None for a local file.
         path: the local file; None for an installed plugin.
+        interpreter: the other interpreter in which it is installed; None for what is loaded here.
     """
 
     plugin: str
     distribution: str | None
     version: str | None
     path: Path | None = None
+    interpreter: Interpreter | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +182,10 @@ class Registry:
         """The failed plugin that would have offered `name`, if one is known to."""
         prefix = name.partition("/")[0]
         return next((f for f in self.failures if name in f.names or ("/" in name and f.plugin == prefix)), None)
+
+    def places_of(self, kind: str, name: str, parameters: Mapping[str, Any]) -> frozenset[Any]:
+        """As planning asks: empty, since all that is loaded here can be built here (`interpreters.registry` knows others)."""
+        return frozenset()
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Add the entries of one plugin, all or none.

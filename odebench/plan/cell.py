@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +52,15 @@ def plain(value: Any, where: str = "value") -> Any:
 def canonical_json(value: Any) -> str:
     """The one text of `value`: keys sorted, no spaces, floats by `repr`, ASCII. Equal questions have equal texts."""
     return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every string in a value, at any depth: a wrapper is told its base by name."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from texts_in(item)
 
 
 def short_hash(text: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from odebench.errors import kind_in_words
 from odebench.outcome import Outcome
+from odebench.plan.registry import Place
 from odebench.plan.resolve import Resolved
 
 #: Why a cell is not run: its outcome and a sentence; None where it is.
@@ -13,8 +15,8 @@ Verdict = tuple[Outcome, str] | None
 
 
 class Judge:
-    """Settles combinations. A plugin's fault comes first, then what a solver needs and this machine lacks, then a training that is
-    not to be had, then what the machine or the experiment lacks, then what the plugins say to each other.
+    """Settles combinations. A plugin's fault comes first, then plugins that live in different interpreters, then what a solver needs
+    and this machine lacks, then a training that is not to be had, then what the machine or the experiment lacks, then what the plugins say to each other.
 
     Args:
         device_reason: None where this machine has a device ("cuda:0"), else the reason why it cannot be used.
@@ -52,7 +54,7 @@ class Judge:
         for one in used:
             if one.failure is not None:
                 return Outcome.ERROR, one.failure
-        if reason := _unavailable(solver.instance):
+        if reason := _apart([*used, *(asked or ())]) or _unavailable(solver.instance):
             return Outcome.UNSUPPORTED, reason
         if training is not None:
             outcome, reason = training
@@ -83,10 +85,29 @@ class Judge:
         return self._pairs[key]
 
 
+def _apart(used: Sequence[Resolved]) -> str | None:
+    """Why plugins cannot come together; None where one interpreter has them all."""
+    lives = [(one, place) for one in used for place in sorted(one.places, key=str)]
+    first = lives[0][1] if lives else None
+    other = next((found for found in lives if found[1] != first), None)
+    if other is None:
+        return None
+    (one, there), (two, elsewhere) = lives[0], other
+    if one is two:
+        said = f"The {kind_in_words(one.kind)} {one.choice.name!r} takes plugins of {there} and of {elsewhere}"
+    else:
+        said = (
+            f"The {kind_in_words(one.kind)} {one.choice.name!r} lives in {there}, and the {kind_in_words(two.kind)} "
+            f"{two.choice.name!r} in {elsewhere}"
+        )
+    return f"{said}: a cell is measured in one interpreter. Install both plugins in one environment, or drop the combination."
+
+
 def _supports(word: str, partner: Resolved, solver: Resolved) -> Verdict:
     name = partner.choice.name
     try:
-        reason = partner.instance.supports(solver.instance)
+        place = next(iter(partner.places | solver.places), None)
+        reason = _at(place, partner).supports(_at(place, solver))
     except Exception as error:  # noqa: BLE001 - a plugin's code: whatever it raises costs its own cells only
         return (
             Outcome.ERROR,
@@ -99,6 +120,13 @@ def _supports(word: str, partner: Resolved, solver: Resolved) -> Verdict:
             f"`supports` of the {word} {name!r} returned {reason!r}. It must return None, or the reason as a string."
         )
     return Outcome.UNSUPPORTED, reason
+
+
+def _at(place: Place | None, one: Resolved) -> Any:
+    """What was built, or its counterpart in the interpreter where the other one lives: plugins look at each other closely."""
+    if place is None:
+        return one.instance
+    return place.instance_of(one.kind, one.choice.name, one.choice.parameters, one.instance)
 
 
 def _wants_one_field(task: Resolved, model: Resolved) -> bool:

@@ -14,6 +14,7 @@ from odebench.plan.schema import (
     ChoiceEntry,
     Claim,
     Experiment,
+    PluginPlace,
     SuiteFile,
     SuiteHead,
     ToleranceEntry,
@@ -44,6 +45,7 @@ _MUST_BE = {
     "finite_number": "a finite number",
     "tuple_type": "a list",
     "model_type": "a table",
+    "dict_type": "a table",
     "greater_than": "above {gt:g}",
     "greater_than_equal": "at least {ge:g}",
     "string_pattern_mismatch": (
@@ -156,6 +158,8 @@ def _table_of(path: KeyPath) -> type[BaseModel]:
         return SuiteFile
     if around[0] == "budget" and "experiment" not in around:
         return Budget
+    if around[0] == "plugins":
+        return PluginPlace
     return _TABLES.get(around[-1], ChoiceEntry)
 
 

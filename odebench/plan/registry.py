@@ -23,6 +23,16 @@ class Entry(Protocol):
         """An instance; raises `OdebenchError` for a wrong parameter."""
 
 
+class Place(Protocol):
+    """An interpreter in which plugins live; `str` names it in a sentence."""
+
+    def entry_of(self, entry: Entry) -> Entry:
+        """An entry as it is there: its own where it lives there, a built-in one's counterpart otherwise."""
+
+    def instance_of(self, kind: str, name: str, parameters: Mapping[str, Any], instance: Any) -> Any:
+        """An instance as it is there, of a plugin of which there is one that may be of another place."""
+
+
 class Failure(Protocol):
     """A plugin that did not load."""
 
@@ -50,3 +60,6 @@ class Registry(Protocol):
 
     def get(self, kind: str, name: str) -> Entry:
         """The entry of this name."""
+
+    def places_of(self, kind: str, name: str, parameters: Mapping[str, Any]) -> frozenset[Place]:
+        """Where a plugin, and those that its parameters name, live; empty where every interpreter has them."""

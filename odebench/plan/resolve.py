@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from odebench.errors import OdebenchError, SuiteError, kind_in_words, kinds_listed, nearest
 from odebench.plan.cell import CellError, Choice
 from odebench.plan.messages import choose
-from odebench.plan.registry import Entry, Registry
+from odebench.plan.registry import Entry, Place, Registry
 from odebench.plan.schema import ChoiceEntry
 
 _KINDS = ("task", "model", "solver", "gradient", "step_policy")
@@ -25,11 +25,15 @@ class Resolved:
         choice: the name and all parameters.
         instance: what the plugin built; None where it could not.
         failure: why not; None where it could.
+        kind: "solver", "gradient", "model", "task" or "step_policy".
+        places: the interpreters in which it lives; empty where it can be built in any, and two where it can be built in none.
     """
 
     choice: Choice
     instance: Any = None
     failure: str | None = None
+    kind: str = ""
+    places: frozenset[Place] = frozenset()
 
 
 class Resolver:
@@ -61,7 +65,9 @@ class Resolver:
                 raise SuiteError(unknown_name(kind, entry.name, self._registry, where))
             reason = f"Plugin {failed.plugin!r} did not load: {failed.message}"
             given = expand_lists(entry.parameters)
-            return tuple(Resolved(choice=Choice(name=entry.name, parameters=one), failure=reason) for one in given)
+            return tuple(
+                Resolved(choice=Choice(name=entry.name, parameters=one), failure=reason, kind=kind) for one in given
+            )
         found = self._registry.get(kind, entry.name)
         defaults, failure = _defaults(kind, found)
         required = [key for key, default in defaults.items() if default is inspect.Parameter.empty]
@@ -79,6 +85,9 @@ class Resolver:
         failure: str | None,
     ) -> Resolved:
         given = {key: _as_default(value, defaults.get(key)) for key, value in given.items()}
+        places = self._registry.places_of(kind, entry.name, given)
+        if len(places) == 1:
+            entry = next(iter(places)).entry_of(entry)
         try:
             given = entry.completed(given)
         except Exception as error:  # noqa: BLE001 - a plugin's code may raise anything
@@ -86,9 +95,11 @@ class Resolver:
         choice = Choice(name=entry.name, parameters=defaults | given)
         known = self._built.get((kind, choice))
         if known is None:
-            known = self._built[kind, choice] = (
-                _built(kind, entry, choice, given) if failure is None else Resolved(choice=choice, failure=failure)
-            )
+            if failure is not None or len(places) > 1:
+                known = Resolved(choice=choice, failure=failure)
+            else:
+                known = _built(kind, entry, choice, given)
+            known = self._built[kind, choice] = replace(known, kind=kind, places=places)
         return known
 
 

@@ -258,11 +258,22 @@ class SuiteHead(Table):
     plugins: Annotated[tuple[Text, ...], BeforeValidator(_list_as_tuple)] = ()
 
 
+class PluginPlace(Table):
+    """`[plugins.NAME]`: where an installed plugin lives, if not in the interpreter that runs the suite.
+
+    Attributes:
+        interpreter: path of another one, relative to the suite's file.
+    """
+
+    interpreter: Text
+
+
 class SuiteFile(Table):
     """A whole suite file."""
 
     schema_version: Annotated[int, Field(alias="schema")]
     suite: SuiteHead
+    plugins: dict[Text, PluginPlace] = {}
     budget: Budget = Budget()
     experiment: Annotated[tuple[Experiment, ...], BeforeValidator(_list_as_tuple), Field(min_length=1)]
     claim: Annotated[tuple[Claim, ...], BeforeValidator(_list_as_tuple)] = ()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tomllib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ class Suite:
     Attributes:
         name, title: from `[suite]`.
         plugins: local plugin files, resolved relative to the suite's file. They are code: see `names_local_code`.
+        interpreters: where installed plugins live that do not live here, by the plugin's name; resolved likewise, and code too.
         budget: the chosen budget, overrides applied.
         experiments, claims: in the order of the file.
         file: where it was read from.
@@ -47,11 +49,12 @@ class Suite:
     sha256: str
     budget_name: str | None = None
     overrides: tuple[str, ...] = ()
+    interpreters: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def names_local_code(self) -> bool:
         """Whether running it executes files that the suite names: ask the user before."""
-        return bool(self.plugins)
+        return bool(self.plugins or self.interpreters)
 
 
 def read_suite(file: Path | str, *, budget: str | None = None, overrides: Sequence[str] = ()) -> Suite:
@@ -116,6 +119,7 @@ def parse_suite(
         sha256=hashlib.sha256(text.encode()).hexdigest(),
         budget_name=budget,
         overrides=tuple(overrides),
+        interpreters={name: _beside(file, place.interpreter) for name, place in parsed.plugins.items()},
     )
 
 
@@ -182,6 +186,11 @@ def _check_unique(parsed: SuiteFile, file: Path) -> None:
             first.setdefault(table.name, index)
     if faults:
         raise suite_error(faults)
+
+
+def _beside(file: Path, name: str) -> Path:
+    """A path that a suite names. Links are not followed: the interpreter of a virtual environment is one."""
+    return Path(os.path.abspath(file.parent / Path(name).expanduser()))
 
 
 def _local_plugins(names: Iterable[str], file: Path) -> tuple[Path, ...]:

@@ -195,6 +195,9 @@ class FakeRegistry:
             raise UnknownNameError(kind, name, self.names(kind))
         return self.entries[kind, name]
 
+    def places_of(self, kind: str, name: str, parameters: dict[str, Any]) -> frozenset[Any]:
+        return frozenset()
+
 
 @pytest.fixture(scope="session")
 def catalogue() -> Callable[..., FakeRegistry]:
