@@ -71,10 +71,12 @@ class LentField(nn.Module):
         """One evaluation, counted, at a time and a state as the field takes them."""
         if self.forward_is_over:
             self.stats.evaluations_backward += 1
-            kept = [(buffer, buffer._version, buffer.data.clone()) for buffer in self._buffers_of_field]
+            kept = [(buffer, buffer.data.clone()) for buffer in self._buffers_of_field]
             derivative = self._lent[1](t, y)
-            for buffer, version, value in kept:
-                if buffer._version != version:  # what nobody wrote to is left alone: under vmap it must be
+            for buffer, value in kept:
+                # What nobody wrote to is left alone: under vmap it must be. Values are compared, because batch normalisation
+                # writes to its statistics without counting up their versions.
+                if not torch.equal(buffer, value):
                     buffer.data.copy_(value)
             return derivative
         self.stats.evaluations_forward += 1
