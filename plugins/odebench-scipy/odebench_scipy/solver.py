@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import ClassVar
 
 import numpy as np
@@ -44,6 +45,7 @@ class ScipySolver(odebench.OpaqueSolver):
     Attributes:
         method: SciPy's class.
         evaluations_of_attempt: evaluations for a step that is tried, where that is fixed.
+        shortens_for_nan: whether it tries a shorter step where the field's value is not finite; otherwise the solve ends there.
     """
 
     adaptive = True
@@ -51,6 +53,7 @@ class ScipySolver(odebench.OpaqueSolver):
     takes_grids = False
     method: ClassVar[type[integrate.OdeSolver]]
     evaluations_of_attempt: ClassVar[int | None] = None
+    shortens_for_nan: ClassVar[bool] = True
 
     def solve(
         self,
@@ -70,8 +73,9 @@ class ScipySolver(odebench.OpaqueSolver):
                 f"Solver {self.name!r} takes real states only. Give real and imaginary parts as two tensors."
             )
         stats = odebench.Stats()
-        flat = _flat_field(packing.field(field), state, stats)
-        with warnings.catch_warnings(), torch.no_grad():
+        flat = self._flat_field(packing.field(field), state, stats)
+        # Values that are not finite are told as DivergedError, not as warnings.
+        with warnings.catch_warnings(), np.errstate(invalid="ignore", over="ignore"), torch.no_grad():
             warnings.filterwarnings("ignore", "At least one element of `rtol` is too small", UserWarning)
             warnings.filterwarnings("ignore", "lsoda: ", UserWarning)  # the failure is told as DivergedError
             outputs, points = self._walk(flat, state.reshape(-1).double().cpu().numpy(), times, grid, stats)
@@ -91,11 +95,13 @@ class ScipySolver(odebench.OpaqueSolver):
         """The states at `ts`, and the times between steps."""
         direction = 1.0 if ts[-1] > ts[0] else -1.0
         first = {} if tolerance.first_step is None else {"first_step": min(tolerance.first_step, abs(ts[-1] - ts[0]))}
-        walker = self.method(flat, ts[0], y0, ts[-1], rtol=tolerance.rtol, atol=tolerance.atol, **first)
+        with self._as_diverged(ts[0], ts):
+            walker = self.method(flat, ts[0], y0, ts[-1], rtol=tolerance.rtol, atol=tolerance.atol, **first)
         outputs, points = [y0], [ts[0]]
         while walker.status == "running":
             before = stats.evaluations_forward
-            complaint = walker.step()
+            with self._as_diverged(walker.t, ts):
+                complaint = walker.step()
             if walker.status == "failed":
                 raise self._ended_early(walker.t, ts, complaint)
             stats.accepted += 1
@@ -131,21 +137,37 @@ class ScipySolver(odebench.OpaqueSolver):
                     "own way. Leave it out."
                 )
 
+    def _flat_field(
+        self, field: Field, like: Tensor, stats: odebench.Stats
+    ) -> Callable[[float, np.ndarray], np.ndarray]:
+        """The field on vectors of float64, counted."""
+        dtype = time_dtype(like.dtype)
+
+        def flat(t: float, y: np.ndarray) -> np.ndarray:
+            stats.evaluations_forward += 1
+            time = torch.tensor(t, dtype=dtype, device=like.device)
+            derivative = field(time, torch.from_numpy(np.array(y)).to(like).reshape(like.shape))
+            found = derivative.reshape(-1).double().cpu().numpy()
+            if not self.shortens_for_nan and not np.isfinite(found).all():
+                raise DivergedError(
+                    f"Solver {self.name!r} ended at t = {t:.6g}: the field's value there is not finite."
+                )
+            return found
+
+        return flat
+
+    @contextmanager
+    def _as_diverged(self, t: float, ts: Sequence[float]) -> Iterator[None]:
+        """Say what SciPy's linear algebra says of a matrix that is not finite as odebench says it."""
+        try:
+            yield
+        except ValueError as cause:
+            if "must not contain infs or NaNs" not in str(cause):
+                raise
+            raise self._ended_early(t, ts, str(cause)) from cause
+
     def _ended_early(self, t: float, ts: Sequence[float], why: str | None) -> DivergedError:
         return DivergedError(
             f"Solver {self.name!r} ended at t = {float(t):.6g} on the way from {ts[0]!r} to {ts[-1]!r}: SciPy says "
             f"{(why or 'nothing')[:200]!r}. Try an implicit method (scipy/radau, scipy/bdf) or a looser tolerance."
         )
-
-
-def _flat_field(field: Field, like: Tensor, stats: odebench.Stats) -> Callable[[float, np.ndarray], np.ndarray]:
-    """The field on vectors of float64, counted."""
-    dtype = time_dtype(like.dtype)
-
-    def flat(t: float, y: np.ndarray) -> np.ndarray:
-        stats.evaluations_forward += 1
-        time = torch.tensor(t, dtype=dtype, device=like.device)
-        derivative = field(time, torch.from_numpy(np.array(y)).to(like).reshape(like.shape))
-        return derivative.reshape(-1).double().cpu().numpy()
-
-    return flat
