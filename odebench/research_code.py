@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -60,12 +61,13 @@ class ResearchCode:
         if given is None:
             return OpenedCode(
                 code=self,
+                given=source,
                 unavailable=f"{self.name} comes as source only, and nothing says where it is. Get it from {self.home}, and set the "
                 f"environment variable {self.variable} to its folder, or give the solver's parameter `source`.",
             )
         fault = self._fault(given)
         if fault is not None:
-            return OpenedCode(code=self, unavailable=f"{origin} is {given!r}: {fault}")
+            return OpenedCode(code=self, given=source, unavailable=f"{origin} is {given!r}: {fault}")
         folder = Path(given).expanduser()
         try:
             digest = digest_of(folder / self.package)
@@ -73,15 +75,18 @@ class ResearchCode:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody's code: whatever it raises is why it cannot be used
             said = f"{type(error).__name__}: {error}".splitlines()[0]
             return OpenedCode(
-                code=self, unavailable=f"{origin} is {given!r}: its package {self.package} cannot be imported: {said}"
+                code=self,
+                given=source,
+                unavailable=f"{origin} is {given!r}: its package {self.package} cannot be imported: {said}",
             )
         lacking = [name for name in self.functions if not callable(getattr(module, name, None))]
         if lacking:
             return OpenedCode(
                 code=self,
+                given=source,
                 unavailable=f"{origin} is {given!r}: its package {self.package} has no {', '.join(lacking)}, as that of {self.home} has.",
             )
-        return OpenedCode(code=self, module=module, state=self._state(folder, digest))
+        return OpenedCode(code=self, given=source, module=module, state=self._state(folder, digest))
 
     def _fault(self, given: str) -> str | None:
         """What is wrong with a folder before anything in it is run."""
@@ -118,15 +123,21 @@ class OpenedCode:
 
     Attributes:
         code: which.
+        given: the folder that `ResearchCode.open` was given.
         module: its package; None where it cannot be used.
         state: the commit, or a hash of the files where they are not those of the tested commit; None where it cannot be used.
         unavailable: why it cannot be used; None where it can.
     """
 
     code: ResearchCode
+    given: str | None
     module: ModuleType | None = None
     state: str | None = None
     unavailable: str | None = None
+
+    def __reduce__(self) -> tuple[Callable[..., OpenedCode], tuple[ResearchCode, str | None]]:
+        """A copy opens the code once more: a module cannot be copied."""
+        return ResearchCode.open, (self.code, self.given)
 
 
 class ResearchSolver(OpaqueSolver):

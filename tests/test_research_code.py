@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import subprocess
@@ -15,9 +16,10 @@ from click.testing import CliRunner, Result
 
 import odebench
 from odebench.cli import main
-from odebench.cli.planning import prepare
-from odebench.errors import IncompatibleError, SuiteError
+from odebench.errors import IncompatibleError
 from odebench.outcome import Outcome
+from odebench.plan.expand import expand
+from odebench.plan.suite import read_suite
 from odebench.plugins import build_registry
 from odebench.research_code import ResearchCode, digest_of
 from odebench.run.identity import identity_of
@@ -231,6 +233,16 @@ def test_an_edited_file_is_read_again(code, clone):
     assert second.march(lambda t, y: y, 1.0, (0.0, 1.0), 1) == 3.0
 
 
+def test_a_solver_can_be_copied_although_a_module_cannot(plugin, clone):
+    solver = (
+        build_registry(prefixes=[], local_files=[plugin], strict=True)
+        .get("solver", "marching")
+        .build(source=str(clone))
+    )
+    copied = copy.deepcopy(solver)
+    assert copied is not solver and copied.library is solver.library
+
+
 def test_a_solver_without_its_code_says_so_when_it_is_used(plugin):
     solver = build_registry(prefixes=[], local_files=[plugin], strict=True).get("solver", "marching").build()
     assert "comes as source only" in solver.unavailable and solver.used_code == {}
@@ -238,11 +250,15 @@ def test_a_solver_without_its_code_says_so_when_it_is_used(plugin):
         solver.solve(lambda t, y: -y, torch.ones(1, 1), [0.0, 1.0], odebench.StepSize(steps=2))
 
 
-def planned(plugin: Path, tmp_path: Path, solver: str = '"marching"', allow: bool = False):
+def suite_of(tmp_path: Path, solver: str = '"marching"') -> Path:
     suite = tmp_path / "theirs.toml"
     suite.write_text(SUITE.replace("SOLVER", solver))
-    options = {"budget": None, "overrides": (), "into": None, "local_files": (plugin,), "strict_plugins": True}
-    return prepare(suite, allow_local_plugins=allow, **options).plan.cells
+    return suite
+
+
+def planned(plugin: Path, tmp_path: Path):
+    registry = build_registry(prefixes=[], local_files=[plugin], strict=True)
+    return expand(read_suite(suite_of(tmp_path)), registry, lambda device: None).cells
 
 
 def test_cells_of_a_solver_without_its_code_are_unsupported_with_the_reason_and_keep_their_names(
@@ -257,11 +273,13 @@ def test_cells_of_a_solver_without_its_code_are_unsupported_with_the_reason_and_
     assert [(one.cell.id, one.outcome) for one in planned(plugin, tmp_path)] == [(one.cell.id, None) for one in without]
 
 
-def test_a_suite_that_says_where_code_lies_is_run_only_where_that_is_allowed(plugin, clone, tmp_path):
-    asked = f'{{ name = "marching", source = "{clone}" }}'
-    with pytest.raises(SuiteError, match=r"marching: source = .*pass\s+--allow-local-plugins"):
-        planned(plugin, tmp_path, asked)
-    assert all(one.outcome is None for one in planned(plugin, tmp_path, asked, allow=True))
+def test_a_suite_that_says_where_code_lies_is_run_only_where_that_is_allowed(call, plugin, clone, tmp_path):
+    suite = suite_of(tmp_path, f'{{ name = "marching", source = "{clone}" }}')
+    refused = call("plan", suite, "--plugin", plugin)
+    assert refused.exit_code == 2
+    assert re.search(r"marching: source = .*pass\s+--allow-local-plugins", " ".join(refused.output.split()))
+    allowed = call("plan", suite, "--plugin", plugin, "--allow-local-plugins", "--json")
+    assert allowed.exit_code == 0 and "comes as source only" not in allowed.output
 
 
 def test_the_state_of_the_code_is_recorded_and_makes_a_record_stale(plugin, clone, tmp_path, monkeypatch):

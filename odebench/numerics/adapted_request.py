@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Collection, Sequence
 
 from odebench.contract import Grid, StepSize, Tolerance
-from odebench.errors import IncompatibleError
+from odebench.errors import GridError, IncompatibleError
+from odebench.numerics.outputs import nearest_fitting_count, outputs_by_step
 from odebench.numerics.uniform import uniform_grid
 
 
@@ -22,6 +23,24 @@ def given_grid(request: StepSize | Grid, ts: Sequence[float], name: str) -> Grid
             f"Solver {name!r} takes the same steps for the whole batch; this grid has steps by row."
         )
     return grid
+
+
+def outputs_on_points(ts: Sequence[float], grid: Grid, name: str) -> tuple[list[float], list[int]]:
+    """The grid's points up to the last output time, and which of them each output time is; for a solver without an interpolant.
+
+    Raises:
+        GridError: an output time lies inside a step.
+    """
+    placed = outputs_by_step(ts, grid.t.tolist(), grid.dt.tolist(), grid.end)
+    if any(share not in (0.0, 1.0) for here in placed.values() for _, share in here):
+        fitting = nearest_fitting_count(ts, grid.steps)
+        advice = f"The nearest number of uniform steps that does is {fitting}." if fitting else "Use other times."
+        raise GridError(f"Solver {name!r} has no interpolant, so output times must fall on the grid. {advice}")
+    indices = [0] * len(ts)
+    for step, here in placed.items():
+        for output, share in here:
+            indices[output] = step + (share == 1.0)
+    return [*grid.t.tolist(), grid.end][: indices[-1] + 1], indices
 
 
 def refuse_unhonoured(tolerance: Tolerance, name: str, library: str, honoured: Collection[str]) -> None:
