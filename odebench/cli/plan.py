@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @options.plugin_option
 @options.allow_option
 @options.strict_plugins_option
+@options.interpreter_option
 @click.option("--cells", "each", is_flag=True, help="List every cell.")
 @options.json_option
 def command(
@@ -36,6 +37,7 @@ def command(
     local_files: tuple[Path, ...],
     allow_local_plugins: bool,
     strict_plugins: bool,
+    interpreters: dict[str, Path],
     each: bool,
     as_json: bool,
 ) -> None:
@@ -56,6 +58,7 @@ def command(
         local_files=local_files,
         allow_local_plugins=allow_local_plugins,
         strict_plugins=strict_plugins,
+        interpreters=interpreters,
     )
     states, estimate = states_of(prepared)
     if as_json:

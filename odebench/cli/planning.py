@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odebench.errors import SuiteError
+from odebench.errors import SuiteError, nearest
 
 if TYPE_CHECKING:
     from odebench.plan.estimate import Estimate
@@ -43,38 +43,76 @@ def prepare(
     local_files: tuple[Path, ...],
     allow_local_plugins: bool,
     strict_plugins: bool,
+    interpreters: Mapping[str, Path],
 ) -> Prepared:
     """Read a suite, load the plugins that it names, and plan it for this machine.
 
+    Args:
+        suite_file, budget, overrides: the suite, and how it is adjusted.
+        into: the folder of results; None takes the suite's.
+        local_files: plugin files of the command line.
+        allow_local_plugins: whether files that the suite itself names may be run.
+        strict_plugins: whether a plugin that does not load ends all.
+        interpreters: where installed plugins live, by name; they take the place of the suite's.
+
     Raises:
         SuiteError: the suite has a fault, or names code, of its own or by a parameter, that the user did not allow.
+        InterpreterError: an interpreter cannot be used. Nothing is settled then, and nothing that was measured is put aside.
         PluginError: with `strict_plugins`, a plugin did not load.
     """
+    from odebench.interpreters.registry import build_wide_registry
     from odebench.plan.expand import expand
     from odebench.plan.suite import read_suite
-    from odebench.plugins import build_registry
     from odebench.run.devices import device_reason
 
     suite = read_suite(suite_file, budget=budget, overrides=overrides)
-    if suite.names_local_code and not allow_local_plugins:
+    if suite.plugins and not allow_local_plugins:
         names = ", ".join(str(path) for path in suite.plugins)
         raise SuiteError(
             f"{suite_file}: `suite.plugins` names Python files: {names}. Running the suite runs them. Read them, then pass "
             f"--allow-local-plugins."
         )
+    prefixes = prefixes_of(suite)
+    places = _places(suite, suite_file, prefixes, interpreters, allowed=allow_local_plugins)
     files = tuple(dict.fromkeys(path.resolve() for path in (*local_files, *suite.plugins)))
-    registry = build_registry(prefixes=prefixes_of(suite), local_files=files, strict=strict_plugins)
+    registry = build_wide_registry(places, prefixes=prefixes, local_files=files, strict=strict_plugins)
     if not allow_local_plugins and (named := code_named_by(suite, registry)):
         raise SuiteError(
             f"{suite_file}: parameters of solvers say where code lies: {', '.join(named)}. Running the suite runs that code. Look at "
             f"it, then pass --allow-local-plugins."
         )
-    return Prepared(
-        plan=expand(suite, registry, device_reason),
-        registry=registry,
-        local_files=files,
-        folder=into or Path("results") / suite.name,
-    )
+    with registry:
+        try:
+            plan = expand(suite, registry, device_reason)
+        finally:
+            registry.refuse_silence()
+    return Prepared(plan=plan, registry=registry, local_files=files, folder=into or Path("results") / suite.name)
+
+
+def _places(
+    suite: Suite, suite_file: Path, prefixes: Collection[str], given: Mapping[str, Path], *, allowed: bool
+) -> dict[str, Path]:
+    """Where the plugins that a suite names live, if not here: what the command line says goes before what the suite says.
+
+    Raises:
+        SuiteError: a name that the suite does not use and that looks like one that it does, or an interpreter that only the suite
+            names and that the user did not allow.
+    """
+    tables = {name: f"{suite_file}: `plugins.{name}`" for name in suite.interpreters if name not in given}
+    for name, where in (tables | {name: f"`--interpreter {name}={path}`" for name, path in given.items()}).items():
+        near = nearest(name, prefixes - suite.interpreters.keys() - given.keys()) if name not in prefixes else None
+        if near:
+            raise SuiteError(f"{where}: the suite names nothing of a plugin {name!r}. Did you mean {near!r}?")
+    found = {name: path for name, path in (dict(suite.interpreters) | dict(given)).items() if name in prefixes}
+    unread = [name for name in found if name not in given]
+    if unread and not allowed:
+        said = ", ".join(f"{found[name]} for {name!r}" for name in unread)
+        again = " ".join(f"--interpreter {name}={found[name]}" for name in unread)
+        raise SuiteError(
+            f"{suite_file}: `plugins` names other interpreters: {said}. Running the suite runs them. See that they are what they should "
+            f"be, then pass {again}, or --allow-local-plugins."
+        )
+    return found
 
 
 def code_named_by(suite: Suite, registry: Registry) -> list[str]:

@@ -38,6 +38,7 @@ _DATA_VARIABLE = "ODEBENCH_DATA"
 @options.plugin_option
 @options.allow_option
 @options.strict_plugins_option
+@options.interpreter_option
 @click.option(
     "--data-dir",
     metavar="DIR",
@@ -58,6 +59,7 @@ def command(
     local_files: tuple[Path, ...],
     allow_local_plugins: bool,
     strict_plugins: bool,
+    interpreters: dict[str, Path],
     data_dir: Path | None,
     force: bool,
     strict: bool,
@@ -85,6 +87,7 @@ def command(
         local_files=local_files,
         allow_local_plugins=allow_local_plugins,
         strict_plugins=strict_plugins,
+        interpreters=interpreters,
     )
     warn_of_failures(prepared.registry)
     if data_dir is not None:

@@ -43,6 +43,22 @@ class SuiteText(Stored):
     first_used: str
 
 
+class OtherInterpreter(Stored):
+    """Where plugins live that do not live where the suite was run.
+
+    Attributes:
+        path: of the interpreter.
+        python: its version, "CPython 3.12.1".
+        plugins: names of their entry points.
+        versions: of odebench, torch, the plugins' distributions and what those require, as they are there.
+    """
+
+    path: str
+    python: str
+    plugins: Names = ()
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
 class Run(Stored):
     """`run.json`: whose folder it is and what ran last.
 
@@ -55,6 +71,7 @@ class Run(Stored):
         cells: ids that the last plan held; records of others are from earlier versions of the suite.
         created, updated: when the folder was made and the last run began, ISO 8601 in UTC.
         history: every text that ran here, the first first, the last one included.
+        interpreters: where plugins of the last plan live, if not where it was run.
     """
 
     schema_version: Annotated[int, Field(alias="schema")] = RUN_SCHEMA
@@ -68,6 +85,7 @@ class Run(Stored):
     created: str
     updated: str
     history: Annotated[tuple[SuiteText, ...], BeforeValidator(as_tuple)] = ()
+    interpreters: Annotated[tuple[OtherInterpreter, ...], BeforeValidator(as_tuple)] = ()
 
 
 class ResultFolder:

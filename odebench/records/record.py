@@ -173,7 +173,9 @@ class Record(Stored):
     @property
     def curable(self) -> bool:
         """Whether it ended by a fault of the machine, such as data that were not there: the next run asks again."""
-        return bool(self.parts.quality and (self.parts.quality.model_extra or {}).get("curable"))
+        rounds = self.parts.timing.rounds if self.parts.timing else ()
+        measured = (part for part in (self.parts.quality, self.parts.memory, *rounds) if part is not None)
+        return any((part.model_extra or {}).get("curable") for part in measured)
 
     def with_part(self, name: str, measured: Part | Round) -> Record:
         """This record with a part replaced, or a timing round added or replaced, and the outcome that follows.

@@ -14,7 +14,7 @@ from odebench.errors import RecordError
 from odebench.outcome import Outcome
 from odebench.records.atomic import flush_folder, remove_temporaries, write_atomic
 from odebench.records.clean import clean_part, storable
-from odebench.records.folder import ResultFolder, Run, SuiteText
+from odebench.records.folder import OtherInterpreter, ResultFolder, Run, SuiteText
 from odebench.records.lock import FolderLock
 from odebench.records.machine import Machine
 from odebench.records.record import Part, Parts, Record, Round
@@ -92,6 +92,7 @@ class ResultWriter:
         overrides: Sequence[str] = (),
         plugins: Mapping[str, str] | None = None,
         cells: Iterable[str] = (),
+        interpreters: Iterable[Mapping[str, Any]] = (),
     ) -> Run:
         """Write `run.json`. An edited suite of the same name may go on in its folder, since cells are told apart by their content; each
         text that ever ran is kept.
@@ -101,6 +102,7 @@ class ResultWriter:
             budget_name, overrides: how it was adjusted.
             plugins: versions by distribution.
             cells: ids of the plan.
+            interpreters: the other interpreters that take part, each as the fields of `folder.OtherInterpreter`.
 
         Raises:
             RecordError: the folder belongs to a suite of another name.
@@ -126,8 +128,11 @@ class ResultWriter:
             created=now if before is None else before.created,
             updated=now,
             history=history,
+            interpreters=tuple(OtherInterpreter(**storable(dict(one), self._scrub)) for one in interpreters),
         )
-        self._write(self.folder.run_file, run.model_dump(mode="json", by_alias=True))
+        # A run that has none is readable by earlier versions.
+        none = set() if run.interpreters else {"interpreters"}
+        self._write(self.folder.run_file, run.model_dump(mode="json", by_alias=True, exclude=none))
         return run
 
     def begin(self, record: Record, *, force: bool = False) -> Record:

@@ -35,10 +35,22 @@ def facts(source: Source) -> list[tuple[str, str]]:
         ("odebench", ", ".join(sorted(used["odebench_version"].dropna().unique()))),
         ("versions", "; ".join(sorted(used["plugin_versions"].dropna().unique()))),
         ("plugins", ", ".join(f"{name} {version}" for name, version in run.plugins.items()) if run else ""),
+        *_interpreters(source),
         ("folder", str(source.folder)),
         ("suite hash", run.sha256[:16] if run else ""),
     ]
     return [(name, value) for name, value in pairs if value]
+
+
+def _interpreters(source: Source) -> list[tuple[str, str]]:
+    """The other interpreters that took part: where each is, and what is there."""
+    return [
+        (
+            f"interpreter of {joined(one.plugins)}",
+            joined([one.python, *(f"{name} {version}" for name, version in sorted(one.versions.items())), one.path]),
+        )
+        for one in (source.run.interpreters if source.run else ())
+    ]
 
 
 def _name(source: Source) -> str:
@@ -64,7 +76,8 @@ def _command(source: Source) -> str:
         return ""
     budget = [f"--budget {source.run.budget_name}"] if source.run.budget_name else []
     overrides = [f"--set {override}" for override in source.run.overrides]
-    return " ".join([f"odebench run {source.run.suite}.toml", *budget, *overrides])
+    places = [f"--interpreter {name}={one.path}" for one in source.run.interpreters for name in one.plugins]
+    return " ".join([f"odebench run {source.run.suite}.toml", *budget, *overrides, *places])
 
 
 def _budget(source: Source) -> str:

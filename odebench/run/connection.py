@@ -20,25 +20,48 @@ class Connection:
         variables: its environment.
         scratch: its working directory.
         log: where what it prints goes.
+        interpreter: path of another interpreter in which it is to run; None takes this one.
+
+    Raises:
+        OSError: it cannot be started.
 
     Attributes:
         control: the socket; readable when there is something to hear.
     """
 
-    def __init__(self, options: Mapping[str, Any], variables: Mapping[str, str], *, scratch: Path, log: Path) -> None:
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        variables: Mapping[str, str],
+        *,
+        scratch: Path,
+        log: Path,
+        interpreter: str | None = None,
+    ) -> None:
         self._log, self._received = log, bytearray()
         self.control, its = socket.socketpair()
+        command = [
+            interpreter or sys.executable,
+            "-m",
+            "odebench.run.supervisor",
+            str(its.fileno()),
+            json.dumps(options),
+        ]
         with its, open(log, "wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "odebench.run.supervisor", str(its.fileno()), json.dumps(options)],
-                pass_fds=(its.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=variables,
-                cwd=scratch,
-                start_new_session=True,  # Ctrl-C is for the launcher, which then ends the rest in order.
-            )
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    pass_fds=(its.fileno(),),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    env=variables,
+                    cwd=scratch,
+                    start_new_session=True,  # Ctrl-C is for the launcher, which then ends the rest in order.
+                )
+            except OSError:
+                self.control.close()
+                raise
 
     def start(self, number: int, folder: Path, limit_s: float) -> None:
         """Have a child do what lies in `folder`; `limit_s` seconds after it began it is killed."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import selectors
 import shutil
@@ -22,14 +23,19 @@ from typing import Any
 
 import odebench
 from odebench.errors import OdebenchError
+from odebench.interpreters.interpreter import foreign_variables
 from odebench.outcome import Outcome
 from odebench.run.connection import Connection
 from odebench.run.request import RESULT_FILE, Request, read_progress
 
 #: What a child may print before that alone makes its part an error: it fills disks, and takes time that is not the method's.
 OUTPUT_LIMIT_BYTES = 2**20
+#: A supervisor in another interpreter that has not come up after so many seconds hangs: loading libraries there takes its time.
+FOREIGN_START_LIMIT_S = 180.0
 #: A larger result is no result.
 _LARGEST_RESULT_BYTES = 2**26
+#: Characters of what a supervisor printed that stand in a reason, from its end.
+_SAID = 400
 #: Modules that a supervisor has loaded when it forks. None of them may run a torch operation or start a thread.
 _PRELOAD = {False: ["odebench.run.worker"], True: ["odebench.run.worker", "odebench.run.judge"]}
 
@@ -47,23 +53,26 @@ class Environment:
         threads: the cell's.
         prefixes: installed plugins that are loaded besides the built-in ones.
         judging: whether it judges answers, and so loads what knows them.
+        interpreter: path of another interpreter, which runs them; None for this one.
     """
 
     device: str = "cpu"
     threads: int = 1
     prefixes: tuple[str, ...] = ()
     judging: bool = False
+    interpreter: str | None = None
 
     @classmethod
     def of(cls, request: Request) -> Environment:
         """The environment in which `request` is to be done."""
+        shared = {"prefixes": request.prefixes, "interpreter": request.interpreter}
         if request.part == "judge":
-            return cls(judging=True, prefixes=request.prefixes)
-        return cls(device=request.cell.device, threads=request.cell.threads, prefixes=request.prefixes)
+            return cls(judging=True, **shared)
+        return cls(device=request.cell.device, threads=request.cell.threads, **shared)
 
     def variables(self) -> dict[str, str]:
         """Environment variables of its processes. Those of threads are read when a library is loaded, and never again."""
-        variables = dict(os.environ)
+        variables = dict(os.environ) if self.interpreter is None else foreign_variables()
         variables |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(self.threads))
         # Numpy's own library would start its threads when it is imported, in a process that must have none.
         variables |= dict.fromkeys(
@@ -71,7 +80,8 @@ class Environment:
         )
         variables["PYTHONHASHSEED"] = "0"
         root = str(Path(odebench.__file__).resolve().parent.parent)
-        if root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        # Another interpreter has an odebench of its own, and nothing of what else lies beside this one.
+        if self.interpreter is None and root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
             variables["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         return variables
 
@@ -123,8 +133,14 @@ class _Server:
     connection: Connection
     way: int
     exclusive: bool
+    born: float
     ready: bool = False
     jobs: dict[int, _Job] = field(default_factory=dict)
+
+    @property
+    def deadline(self) -> float:
+        """When it hangs if it is not ready. This interpreter starts its own, however long that takes."""
+        return math.inf if self.ready or self.environment.interpreter is None else self.born + FOREIGN_START_LIMIT_S
 
 
 class Executors:
@@ -141,6 +157,7 @@ class Executors:
         self._servers: list[_Server] = []
         self._selector = selectors.DefaultSelector()
         self._over: deque[Ended] = deque()
+        self._unusable: dict[str, str] = {}
 
     def __enter__(self) -> Executors:
         return self
@@ -160,12 +177,14 @@ class Executors:
         """The parts that ended; sleeps until there is one, or until `limit_s` seconds are over."""
         until = None if limit_s is None else time.monotonic() + limit_s
         while not self._over:
-            rest = None if until is None else max(0.0, until - time.monotonic())
-            events = self._selector.select(rest)
+            due = min([server.deadline for server in self._servers] + [math.inf if until is None else until])
+            events = self._selector.select(None if due == math.inf else max(0.0, due - time.monotonic()))
             if not events and until is not None and time.monotonic() >= until:
                 break
             for key, _ in events:
                 self._hear(key.data)
+            for server in [server for server in self._servers if time.monotonic() >= server.deadline]:
+                self._give_up(server, f"did not come up in {FOREIGN_START_LIMIT_S:g} s")
         ended, self._over = list(self._over), deque()
         return ended
 
@@ -186,25 +205,42 @@ class Executors:
 
     def _give(self, job: _Job) -> None:
         environment = Environment.of(job.request)
+        if environment.interpreter in self._unusable:
+            self._refuse([job], self._unusable[environment.interpreter])
+            return
         server = None
         if not job.suspected:
             alike = (s for s in self._servers if s.environment == environment and not s.exclusive)
             server = next(alike, None)
-        self._hand(job, server or self._open(environment, way=0, exclusive=job.suspected))
+        server = server or self._open(environment, way=0, exclusive=job.suspected)
+        if server is None:
+            self._refuse([job], self._unusable[environment.interpreter])
+        else:
+            self._hand(job, server)
 
     def _hand(self, job: _Job, server: _Server) -> None:
         server.jobs[job.number] = job
         server.connection.start(job.number, job.folder, job.limit_s)
 
-    def _open(self, environment: Environment, *, way: int, exclusive: bool) -> _Server:
+    def _open(self, environment: Environment, *, way: int, exclusive: bool) -> _Server | None:
+        """A new supervisor; None where the other interpreter is not there any more."""
         ways = environment.ways()
         if self._mode is not None:
             ways = [options for options in ways if options["mode"] == self._mode]
         log = self._scratch / f"supervisor-{next(self._numbers)}.log"
-        connection = Connection(
-            ways[way] | {"scratch": str(self._scratch)}, environment.variables(), scratch=self._scratch, log=log
+        options, interpreter = ways[way] | {"scratch": str(self._scratch)}, environment.interpreter
+        try:
+            connection = Connection(
+                options, environment.variables(), scratch=self._scratch, log=log, interpreter=interpreter
+            )
+        except OSError as error:
+            if interpreter is None:
+                raise
+            self._unusable[interpreter] = f"The interpreter {interpreter} cannot be started: {error.strerror}."
+            return None
+        server = _Server(
+            environment=environment, connection=connection, way=way, exclusive=exclusive, born=time.monotonic()
         )
-        server = _Server(environment=environment, connection=connection, way=way, exclusive=exclusive)
         self._servers.append(server)
         self._selector.register(connection.control, selectors.EVENT_READ, server)
         return server
@@ -233,6 +269,10 @@ class Executors:
         """A supervisor died: before it was ready, another way is tried; later, one of its children killed it."""
         if not server.ready and self._another_way(server):
             return
+        foreign = server.environment.interpreter
+        if not server.ready and foreign is not None:
+            self._give_up(server, "ended at once")
+            return
         told = server.connection.printed(4000)
         self._dismiss(server)
         if not server.ready:
@@ -241,13 +281,30 @@ class Executors:
             )
         jobs = list(server.jobs.values())
         for job in jobs:
-            if len(jobs) > 1 and not job.suspected:  # Which one it was shows when each is alone with a supervisor.
+            # Which one it was shows when each is alone with a supervisor. Another interpreter may have been ended by somebody.
+            if (len(jobs) > 1 or foreign is not None) and not job.suspected:
                 job.suspected = True
                 shutil.rmtree(job.folder, ignore_errors=True)
                 job.request.write(job.folder)
                 self._give(job)
                 continue
-            failed = _failed(Outcome.CRASHED, "It took the process along that supervises it.", told)
+            where = "" if foreign is None else f" It was done in the interpreter {foreign}, and tried twice."
+            failed = _failed(Outcome.CRASHED, f"It took the process along that supervises it.{where}", told)
+            self._finish(job, failed, time.monotonic() - job.given)
+
+    def _give_up(self, server: _Server, what: str) -> None:
+        """Another interpreter does not measure: that costs the cells that need it, which the next run asks again."""
+        interpreter = server.environment.interpreter
+        told = server.connection.printed(4000)
+        self._dismiss(server)
+        said = f" It said: {' '.join(told.split())[-_SAID:]}" if told.strip() else ""
+        reason = f"The interpreter {interpreter} {what} when it was started to measure.{said} Try: {interpreter} -c 'import odebench.run.worker'"
+        self._unusable[interpreter] = reason
+        self._refuse(list(server.jobs.values()), reason)
+
+    def _refuse(self, jobs: list[_Job], reason: str) -> None:
+        for job in jobs:
+            failed = _failed(Outcome.ERROR, reason, None) | {"curable": True}
             self._finish(job, failed, time.monotonic() - job.given)
 
     def _finish(self, job: _Job, result: dict[str, Any], seconds: float) -> None:
@@ -269,6 +326,9 @@ class Executors:
             return False
         self._dismiss(server)
         other = self._open(server.environment, way=server.way + 1, exclusive=server.exclusive)
+        if other is None:
+            self._refuse(list(server.jobs.values()), self._unusable[server.environment.interpreter])
+            return True
         for job in server.jobs.values():
             shutil.rmtree(job.folder, ignore_errors=True)
             job.request.write(job.folder)

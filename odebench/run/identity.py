@@ -14,6 +14,7 @@ from odebench.plan.cell import Cell
 from odebench.records import freshness, source_hash
 
 if TYPE_CHECKING:
+    from odebench.interpreters.interpreter import Interpreter
     from odebench.plugins import Entry, Registry
 
 
@@ -26,12 +27,16 @@ class Identity:
         local_files: local plugin files.
         versions: of odebench, torch, the plugins' distributions and what those require, and of code that no distribution installed.
         freshness: hash of all that could change the answer.
+        interpreter: where it is measured; None for the launcher's own. `versions` are of there, its Python's among them.
+        judged_there: whether it is judged there too: the reference of a model that lives there can be had nowhere else.
     """
 
     prefixes: tuple[str, ...]
     local_files: tuple[str, ...]
     versions: dict[str, str]
     freshness: str
+    interpreter: Interpreter | None = None
+    judged_there: bool = False
 
 
 def identities_of(cells: Iterable[Cell], registry: Registry) -> dict[str, Identity]:
@@ -50,12 +55,20 @@ def identities_of(cells: Iterable[Cell], registry: Registry) -> dict[str, Identi
 def identity_of(cell: Cell, registry: Registry) -> Identity:
     """What `cell` uses of `registry`; a plugin that did not load is left out."""
     used = list(_entries(cell, registry))
-    versions = {"odebench": __version__, "torch": _version("torch")}
+    interpreter = next((entry.origin.interpreter for entry in used if entry.origin.interpreter is not None), None)
+    if interpreter is None:
+        versions = {"odebench": __version__, "torch": _version("torch")}
+    else:  # The same library is another one in another Python, at least in time.
+        versions = {"odebench": __version__, "torch": interpreter.version("torch"), "python": interpreter.python}
     prefixes, files, sources = set(), set(), {}
     for entry in used:
         if entry.origin.path is not None:
             files.add(str(entry.origin.path))
             sources[f"{entry.kind}:{entry.name}"] = source_hash(entry.origin.path)
+        elif entry.origin.interpreter is not None:
+            plugin = entry.origin.interpreter.plugin(entry.origin.plugin)
+            prefixes.add(plugin.name)
+            versions |= {name: interpreter.version(name) for name in (plugin.distribution, *plugin.requires)}
         elif entry.distribution not in (None, "odebench"):
             prefixes.add(entry.origin.plugin)
             versions |= {name: _version(name) for name in (entry.distribution, *_requirements(entry.distribution))}
@@ -65,7 +78,29 @@ def identity_of(cell: Cell, registry: Registry) -> Identity:
         local_files=tuple(sorted(files)),
         versions=versions,
         freshness=freshness(versions, sources),
+        interpreter=interpreter,
+        judged_there=any(_lives_elsewhere(kind, cell, registry) for kind in ("model", "task")),
     )
+
+
+def environments_of(identities: Iterable[Identity]) -> list[dict[str, Any]]:
+    """Each other interpreter that takes part: its path, its Python, the plugins that live there, and versions of what they use."""
+    found: dict[Interpreter, dict[str, Any]] = {}
+    for one in identities:
+        if one.interpreter is None:
+            continue
+        about = found.setdefault(
+            one.interpreter,
+            {"path": str(one.interpreter.path), "python": one.interpreter.python, "plugins": [], "versions": {}},
+        )
+        about["plugins"] = sorted({*about["plugins"], *one.prefixes})
+        about["versions"] |= {name: version for name, version in one.versions.items() if name != "python"}
+    return sorted(found.values(), key=lambda about: about["plugins"])
+
+
+def _lives_elsewhere(kind: str, cell: Cell, registry: Registry) -> bool:
+    name = cell.choices[kind].name
+    return name in registry.names(kind) and registry.get(kind, name).origin.interpreter is not None
 
 
 def _used_code(cell: Cell, registry: Registry) -> dict[str, str]:
@@ -74,7 +109,7 @@ def _used_code(cell: Cell, registry: Registry) -> dict[str, str]:
     if cell.solver.name not in registry.names("solver"):
         return {}
     entry = registry.get("solver", cell.solver.name)
-    if not getattr(entry.factory, "used_code", None):
+    if entry.origin.interpreter is None and not getattr(entry.factory, "used_code", None):
         return {}
     try:
         return dict(entry.build(**cell.solver.parameters).used_code)

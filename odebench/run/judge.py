@@ -15,6 +15,7 @@ from odebench.run.answers import load_answer
 from odebench.run.bench import build
 from odebench.run.columns import SERIES_FILE, series_content, values_and_reasons
 from odebench.run.known import CellKnown
+from odebench.run.message_home import read_message
 from odebench.run.request import Request
 
 
@@ -26,7 +27,11 @@ def judge(request: Request, registry: Registry, folder: Path) -> dict[str, Any]:
     if request.answer is None:
         raise MeasurementError("The judge was called without an answer. This is a bug of the launcher.")
     states, grid = load_answer(Path(request.answer))
-    known = CellKnown(request.cell, registry, grid, cache=request.cache)
+    message = read_message(Path(request.answer)) if request.interpreter is None else None
+    solver = None if message is None else message.solver_for(grid)
+    known = CellKnown(request.cell, registry, grid, cache=request.cache, solver=solver)
+    if message is not None:
+        message.refuse_another(known.problem)
     task = build("task", request.cell.task, registry)
     values, reasons = values_and_reasons(task.judge(states, known))
     series = task.series(states)

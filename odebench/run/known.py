@@ -109,9 +109,18 @@ class CellKnown(ProblemKnown):
         registry: where its model and solver are found.
         grid: the steps that the answer took; None where the solver does not tell.
         cache: folder of references; None takes the user's.
+        solver: gives the solver where the registry has none; None asks the registry.
     """
 
-    def __init__(self, cell: Cell, registry: Registry, grid: Grid | None, *, cache: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        registry: Registry,
+        grid: Grid | None,
+        *,
+        cache: str | Path | None = None,
+        solver: Callable[[], Solver] | None = None,
+    ) -> None:
         entry = registry.get("model", cell.model.name)
         super().__init__(
             model=entry.build(**cell.model.parameters),
@@ -119,7 +128,7 @@ class CellKnown(ProblemKnown):
             dtype=dtype_of(cell),
             parameters=cell.model.parameters,
             version=f"{entry.distribution} {entry.version}",
-            solver=lambda: build("solver", cell.solver, registry),
+            solver=solver or (lambda: build("solver", cell.solver, registry)),
             grid=grid,
             cache=ReferenceCache(None if cache is None else Path(cache)),
         )

@@ -19,7 +19,7 @@ from odebench.records import Machine, Record, ResultWriter, describe_machine, mi
 from odebench.run.devices import accelerator_names
 from odebench.run.events import Event, Notice, PartFinished, PartStarted, RunStarted, RunSummary
 from odebench.run.executors import Ended, Executors
-from odebench.run.identity import Identity, identities_of
+from odebench.run.identity import Identity, environments_of, identities_of
 from odebench.run.schedule import parts_at_once, timing_order
 from odebench.run.studies import Studies
 from odebench.run.watch import LOOK_EVERY_S, Watch
@@ -69,7 +69,8 @@ def run_plan(
     suite = plan.suite
     with ResultWriter(folder, machine) as writer:
         identities = identities_of((planned.cell for planned in plan.cells), registry)
-        versions = {name: version for one in identities.values() for name, version in one.versions.items()}
+        here = [one for one in identities.values() if one.interpreter is None]
+        versions = {name: version for one in here for name, version in one.versions.items()}
         writer.begin_run(
             suite.name,
             suite.text,
@@ -78,6 +79,7 @@ def run_plan(
             overrides=suite.overrides,
             plugins=versions,
             cells=[planned.cell.id for planned in plan.cells],
+            interpreters=environments_of(identities[planned.cell.id] for planned in plan.runnable),
         )
         with (
             Executors(mode) if executors is None else nullcontext(executors) as at_work,

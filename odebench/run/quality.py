@@ -20,6 +20,7 @@ from odebench.run.bench import Bench
 from odebench.run.counting import Audit, Counter, CountingField
 from odebench.run.failures import failure_of
 from odebench.run.fingerprint import Fingerprint, fingerprint_of, same
+from odebench.run.message_home import send_home
 from odebench.run.opaque import opaque
 from odebench.run.request import Request
 
@@ -37,6 +38,8 @@ def measure(request: Request, bench: Bench, folder: Path) -> dict[str, Any]:
         `folder`, also where the part did not end well but an answer came.
     """
     examiner = _Examiner(bench)
+    if request.interpreter is not None:
+        send_home(bench.solver, bench.problem, folder)
     result: dict[str, Any] = {"outcome": "ok", "reason": None, "traceback": None}
     try:
         result["fingerprints"] = examiner.examine(folder)

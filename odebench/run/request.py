@@ -34,6 +34,7 @@ class Request:
         cache: folder for what is known about problems, for the judge.
         artefact: folder for what a study leaves; None for a part that is none.
         needed: folders of what the cells left that this one needs.
+        interpreter: path of another interpreter in which it is to be done; None for the launcher's own.
     """
 
     part: str
@@ -48,6 +49,7 @@ class Request:
     cache: str | None = None
     artefact: str | None = None
     needed: tuple[str, ...] = ()
+    interpreter: str | None = None
 
     def write(self, folder: Path) -> None:
         """Lay the request in the part's folder."""

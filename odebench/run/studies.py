@@ -137,5 +137,8 @@ def is_study(cell: Cell, registry: Registry) -> bool:
 
     if cell.task.name not in registry.names("task"):
         return False
-    factory = registry.get("task", cell.task.name).factory
+    entry = registry.get("task", cell.task.name)
+    if entry.origin.interpreter is not None:
+        return entry.study
+    factory = entry.factory
     return issubclass(factory if isinstance(factory, type) else type(factory), Study)

@@ -81,12 +81,16 @@ class Work:
                 "artefact": str(self.artefact.folder),
                 "needed": tuple(str(artefact.folder) for artefact in self.needed),
             }
+        interpreter, prefixes = self.identity.interpreter, self.identity.prefixes
+        if part == "judge" and not self.identity.judged_there and interpreter is not None:
+            interpreter, prefixes = None, ()  # What knows the answers stays where the launcher is.
         return Request(
             part=part,
             cell=self.cell,
-            prefixes=self.identity.prefixes,
+            prefixes=prefixes,
             local_files=self.identity.local_files,
             memory_bytes=memory_bytes,
+            interpreter=None if interpreter is None else str(interpreter.path),
             **more,
         )
 
