@@ -1,0 +1,92 @@
+"""The library's methods."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from odebench_symplectic_adjoint.solver import SymplecticAdjointSolver
+
+
+class FixedSolver(SymplecticAdjointSolver):
+    """A method without an error estimate."""
+
+
+class AdaptiveSolver(SymplecticAdjointSolver):
+    """An embedded pair."""
+
+    adaptive = True
+
+
+class Euler(FixedSolver):
+    """Euler's method, order 1; 1 evaluation a step, and one at the end."""
+
+    name: ClassVar[str] = "symplectic-adjoint/euler"
+    method: ClassVar[str] = "euler"
+    order = 1
+
+
+class Midpoint(FixedSolver):
+    """The explicit midpoint rule, order 2; 2 evaluations a step, and one at the end."""
+
+    name: ClassVar[str] = "symplectic-adjoint/midpoint"
+    method: ClassVar[str] = "midpoint"
+    order = 2
+
+
+class Rk4(FixedSolver):
+    """The classical method, order 4; 4 evaluations a step, and one at the end."""
+
+    name: ClassVar[str] = "symplectic-adjoint/rk4"
+    method: ClassVar[str] = "rk4"
+    order = 4
+
+
+class Rk38(FixedSolver):
+    """Kutta's 3/8 rule, order 4; 4 evaluations a step, and one at the end."""
+
+    name: ClassVar[str] = "symplectic-adjoint/rk38"
+    method: ClassVar[str] = "rk38"
+    order = 4
+
+
+class AdaptiveHeun(AdaptiveSolver):
+    """Heun's method with Euler's embedded, order 2."""
+
+    name: ClassVar[str] = "symplectic-adjoint/adaptive-heun"
+    method: ClassVar[str] = "adaptive_heun"
+    order = 2
+
+
+class Fehlberg2(AdaptiveSolver):
+    """Fehlberg's 1(2) pair, continued with order 2."""
+
+    name: ClassVar[str] = "symplectic-adjoint/fehlberg2"
+    method: ClassVar[str] = "fehlberg2"
+    order = 2
+
+
+class Bosh3(AdaptiveSolver):
+    """Bogacki and Shampine's 3(2) pair, order 3."""
+
+    name: ClassVar[str] = "symplectic-adjoint/bosh3"
+    method: ClassVar[str] = "bosh3"
+    order = 3
+
+
+class Dopri5(AdaptiveSolver):
+    """Dormand and Prince's pair of order 5, with Shampine's other embedded method."""
+
+    name: ClassVar[str] = "symplectic-adjoint/dopri5"
+    method: ClassVar[str] = "dopri5"
+    order = 5
+
+
+class Dopri8(AdaptiveSolver):
+    """Prince and Dormand's 8(7) pair, order 8."""
+
+    name: ClassVar[str] = "symplectic-adjoint/dopri8"
+    method: ClassVar[str] = "dopri8"
+    order = 8
+
+
+SOLVERS = (Euler, Midpoint, Rk4, Rk38, AdaptiveHeun, Fehlberg2, Bosh3, Dopri5, Dopri8)
