@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from odebench.cli.group import FALSE
-from odebench.cli.options import json_option, plugin_option
+from odebench.cli.options import interpreter_option, json_option, plugin_option
 from odebench.cli.output import count, duration, warn, write_json, write_table
 from odebench.errors import OdebenchError
 
@@ -29,6 +29,7 @@ _ORDER = (*_KINDS, "plugin")
 @click.option("--all", "everything", is_flag=True, help="Check everything that odebench and installed plugins offer.")
 @click.option("--kind", "kinds", type=click.Choice(_KINDS), multiple=True, help="Only this kind. Can be repeated.")
 @plugin_option
+@interpreter_option
 @click.option(
     "--timeout",
     "timeout_s",
@@ -46,6 +47,7 @@ def command(
     everything: bool,
     kinds: tuple[str, ...],
     local_files: tuple[Path, ...],
+    interpreters: dict[str, Path],
     timeout_s: float,
     as_json: bool,
 ) -> None:
@@ -56,6 +58,7 @@ def command(
       odebench check dopri5
       odebench check my-solver --plugin my_solver.py
       odebench check --all --kind solver
+      odebench check other/rk4 --interpreter other=envs/other/bin/python
 
     A NAME that several kinds have is asked for as kind:NAME. Each plugin runs in a process of its own.
     """
@@ -66,7 +69,12 @@ def command(
     start = time.monotonic()
     reports = []
     for report in check_plugins(
-        names, everything=everything, kinds=kinds, local_files=local_files, timeout_s=timeout_s
+        names,
+        everything=everything,
+        kinds=kinds,
+        local_files=local_files,
+        timeout_s=timeout_s,
+        interpreters=interpreters,
     ):
         reports.append(report)
         if everything and not as_json:

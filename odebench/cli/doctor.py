@@ -11,14 +11,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import click
 
-from odebench.cli.options import into_option, json_option, plugin_option
+from odebench.cli.options import interpreter_option, into_option, json_option, plugin_option
 from odebench.cli.output import count, write_json
+
+if TYPE_CHECKING:
+    from odebench.plugins import Registry
+    from odebench.run.executors import Environment
 
 # A suite's cell may take this much unless the suite says otherwise.
 _MEMORY_OF_A_CELL_GIB = 8
@@ -39,17 +45,19 @@ class Finding:
 @click.command("doctor")
 @into_option
 @plugin_option
+@interpreter_option
 @json_option
-def command(into: Path | None, local_files: tuple[Path, ...], as_json: bool) -> None:
+def command(into: Path | None, local_files: tuple[Path, ...], interpreters: dict[str, Path], as_json: bool) -> None:
     """Look for what would stop a run or spoil its figures, and say what to do about it.
 
     \b
     Example:
       odebench doctor
+      odebench doctor --interpreter other=envs/other/bin/python
 
     A line that begins with `warn` stops nothing by itself.
     """
-    findings = list(examine(into or Path("results"), local_files))
+    findings = list(examine(into or Path("results"), local_files, interpreters))
     if as_json:
         write_json([asdict(finding) for finding in findings])
         return
@@ -58,7 +66,9 @@ def command(into: Path | None, local_files: tuple[Path, ...], as_json: bool) -> 
         click.echo(f"{'ok  ' if finding.ok else 'warn'}  {finding.what.ljust(size)}  {finding.found}")
 
 
-def examine(results: Path, local_files: tuple[Path, ...]) -> Iterator[Finding]:
+def examine(
+    results: Path, local_files: tuple[Path, ...], interpreters: Mapping[str, Path] = MappingProxyType({})
+) -> Iterator[Finding]:
     """Every finding on this machine, in the order in which it is shown."""
     yield _python()
     yield from _torch()
@@ -69,7 +79,7 @@ def examine(results: Path, local_files: tuple[Path, ...]) -> Iterator[Finding]:
     yield _browser()
     yield writable("results", results, "Choose another with --into.")
     yield _cache()
-    yield from _plugins(local_files)
+    yield from _plugins(local_files, interpreters)
 
 
 def _python() -> Finding:
@@ -140,14 +150,36 @@ def _available_bytes(meminfo: Path = Path("/proc/meminfo")) -> int | None:
 
 
 def _processes() -> Finding:
-    """Starts what forks the measured processes of a run, and waits until it says that it is ready."""
     from odebench.run.executors import Environment
 
-    environment = Environment()
+    return _server("processes", Environment())
+
+
+def _interpreters(interpreters: Mapping[str, Path]) -> Iterator[Finding]:
+    """What each other interpreter is, and whether a run could measure there."""
+    from odebench.errors import InterpreterError
+    from odebench.interpreters.interpreter import look_at
+    from odebench.run.executors import Environment
+
+    for name, path in interpreters.items():
+        what = f"interpreter of {name}"
+        try:
+            interpreter = look_at(path)
+            plugin = interpreter.plugin(name)
+        except InterpreterError as error:
+            yield Finding(what, str(error), False)
+            continue
+        versions = [f"{one} {interpreter.version(one)}" for one in ("torch", plugin.distribution, *plugin.requires)]
+        yield Finding(what, f"{interpreter.path}: {interpreter.python}, {', '.join(versions)}")
+        yield _server(what, Environment(interpreter=str(interpreter.path), prefixes=(name,)))
+
+
+def _server(what: str, environment: Environment) -> Finding:
+    """Starts what forks the measured processes of a run, and waits until it says that it is ready."""
     way = environment.ways()[0]
     if way["mode"] != "fork":
         return Finding(
-            "processes",
+            what,
             "each measured part starts an interpreter of its own, which takes seconds on this system",
             False,
         )
@@ -155,7 +187,7 @@ def _processes() -> Finding:
     with tempfile.TemporaryDirectory(prefix="odebench-doctor-") as scratch, tempfile.TemporaryFile() as log:
         mine, its = socket.socketpair()
         command = [
-            sys.executable,
+            environment.interpreter or sys.executable,
             "-m",
             "odebench.run.supervisor",
             str(its.fileno()),
@@ -177,14 +209,14 @@ def _processes() -> Finding:
         told = log.read().decode(errors="replace").strip().splitlines()
     if not answer:
         reason = told[-1] if told else f"it said nothing in {_START_LIMIT_S} s"
-        return Finding("processes", f"the server that forks measured processes does not start: {reason}", False)
+        return Finding(what, f"the server that forks measured processes does not start: {reason}", False)
     threads = json.loads(answer)["threads"]
     found = f"forked from a server that started in {time.monotonic() - start:.1f} s"
     if threads > 1:
         return Finding(
-            "processes", f"{found}, but it has {threads} threads: new interpreters are used, which is slower", False
+            what, f"{found}, but it has {threads} threads: new interpreters are used, which is slower", False
         )
-    return Finding("processes", found)
+    return Finding(what, found)
 
 
 def _browser() -> Finding:
@@ -216,16 +248,24 @@ def writable(what: str, folder: Path, remedy: str) -> Finding:
     return Finding(what, found, free > 2**28)
 
 
-def _plugins(local_files: tuple[Path, ...]) -> Iterator[Finding]:
-    from odebench.cli.plugins import loaded_plugins, unavailable_solvers
-    from odebench.plugins import DISABLE_VARIABLE, build_registry
+def _plugins(local_files: tuple[Path, ...], interpreters: Mapping[str, Path]) -> Iterator[Finding]:
+    from odebench.interpreters.registry import build_wide_registry
 
-    registry = build_registry(local_files=local_files)
+    yield from _interpreters(interpreters)
+    with build_wide_registry(interpreters, local_files=local_files, tolerant=True) as registry:
+        yield from _loaded(registry, told=interpreters)
+
+
+def _loaded(registry: Registry, told: Collection[str]) -> Iterator[Finding]:
+    """The plugins, and why one did not load unless that was `told` already."""
+    from odebench.cli.plugins import loaded_plugins, unavailable_solvers
+    from odebench.plugins import DISABLE_VARIABLE
+
     names = [f"{one['plugin']} {one['version'] or ''}".strip() for one in loaded_plugins(registry)]
     yield Finding("plugins", ", ".join(names) or "none", bool(names))
     if disabled := os.environ.get(DISABLE_VARIABLE):
         yield Finding("plugins", f"{DISABLE_VARIABLE}={disabled} keeps some from being loaded", False)
-    for failure in registry.failures:
+    for failure in (failure for failure in registry.failures if failure.plugin not in told or failure.traceback):
         first = failure.message.splitlines()[0]
         yield Finding("plugins", f"{failure.plugin} did not load: {first}. `odebench plugins` shows all.", False)
     for plugin, (reason, _) in unavailable_solvers(registry).items():

@@ -10,7 +10,8 @@ import click
 
 from odebench.cli.describe import describe
 from odebench.cli.details import details
-from odebench.cli.options import json_option, plugin_option
+from odebench.cli.elsewhere import said_there
+from odebench.cli.options import interpreter_option, json_option, plugin_option
 from odebench.cli.output import count, warn, write_json, write_table
 from odebench.cli.told import end_words, number_words, state_words
 
@@ -86,8 +87,11 @@ _COLUMNS: dict[str, dict[str, str | Callable[[dict[str, Any]], Any]]] = {
     help="Where suites are looked for.",
 )
 @plugin_option
+@interpreter_option
 @json_option
-def command(kind: str, folder: Path, local_files: tuple[Path, ...], as_json: bool) -> None:
+def command(
+    kind: str, folder: Path, local_files: tuple[Path, ...], interpreters: dict[str, Path], as_json: bool
+) -> None:
     """List all solvers, gradients, models, tasks, step policies or suites.
 
     \b
@@ -100,10 +104,16 @@ def command(kind: str, folder: Path, local_files: tuple[Path, ...], as_json: boo
     if kind == "suites":
         _list_suites(folder, as_json)
         return
+    from odebench.interpreters.interpreter import homes_of
     from odebench.plugins import build_registry
 
+    there = homes_of(interpreters)
     registry = build_registry(local_files=local_files)
-    entries = [describe(entry) | details(entry, registry) for entry in registry.entries(_KINDS[kind])]
+    living = [entry for entry in registry.entries(_KINDS[kind]) if entry.origin.plugin not in there]
+    entries = [describe(entry) | details(entry, registry) for entry in living]
+    for path in dict.fromkeys(there.values()):
+        names = {name for name, where in there.items() if where == path}
+        entries += [one for one in said_there(path, "list", kind, local_files=local_files) if one["plugin"] in names]
     if as_json:
         write_json(entries)
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from odebench.cli.options import json_option, plugin_option
+from odebench.cli.options import interpreter_option, json_option, plugin_option
 from odebench.cli.output import count, write_json, write_table
 from odebench.errors import kinds_listed
 
@@ -18,18 +18,24 @@ if TYPE_CHECKING:
 
 @click.command("plugins")
 @plugin_option
+@interpreter_option
 @json_option
 @click.pass_context
-def command(ctx: click.Context, local_files: tuple[Path, ...], as_json: bool) -> None:
+def command(ctx: click.Context, local_files: tuple[Path, ...], interpreters: dict[str, Path], as_json: bool) -> None:
     """Show all plugins, and every one that did not load with its traceback; exit code 1 where there is one.
 
     \b
     Example:
       odebench plugins --plugin my_solver.py
+      odebench plugins --interpreter other=envs/other/bin/python
     """
-    from odebench.plugins import build_registry
+    from odebench.interpreters.registry import build_wide_registry
 
-    registry = build_registry(local_files=local_files)
+    with build_wide_registry(interpreters, local_files=local_files, tolerant=True) as registry:
+        _show(ctx, registry, as_json)
+
+
+def _show(ctx: click.Context, registry: Registry, as_json: bool) -> None:
     loaded = loaded_plugins(registry)
     if as_json:
         write_json({"loaded": loaded, "failures": [asdict(failure) for failure in registry.failures]})
@@ -40,10 +46,13 @@ def command(ctx: click.Context, local_files: tuple[Path, ...], as_json: bool) ->
 
 
 def loaded_plugins(registry: Registry) -> list[dict[str, Any]]:
-    """Each loaded plugin with its distribution, its version, and how much of each kind it offers."""
+    """Each loaded plugin with its distribution, its version, how much of each kind it offers, and, where one of them lives in
+    another interpreter, that of each."""
     from odebench.plugins import KINDS
 
     entries = [entry for kind in KINDS for entry in registry.entries(kind)]
+    sources = list(dict.fromkeys(registry.sources))
+    all_here = all(source.interpreter is None for source in sources)
     return [
         {
             "plugin": source.plugin,
@@ -54,7 +63,8 @@ def loaded_plugins(registry: Registry) -> list[dict[str, Any]]:
                 for kind in KINDS
             },
         }
-        for source in dict.fromkeys(registry.sources)
+        | ({} if all_here else {"interpreter": str(source.interpreter.path) if source.interpreter else None})
+        for source in sources
     ]
 
 

@@ -11,7 +11,8 @@ import click
 from odebench.cli.conformance import conformance_lines, conformance_of
 from odebench.cli.describe import DECLARED, describe, rounded, tableau_lines
 from odebench.cli.details import details
-from odebench.cli.options import json_option, plugin_option
+from odebench.cli.elsewhere import said_there
+from odebench.cli.options import interpreter_option, json_option, plugin_option
 from odebench.cli.output import console, word, write_json
 from odebench.cli.told import cost_words, pairs_lines, problem_lines, stability_lines
 from odebench.errors import OdebenchError, kind_in_words, nearest
@@ -47,8 +48,16 @@ _WIDEST = 140
 )
 @click.option("--check", "checked", is_flag=True, help="Run its conformance checks, and show how they ended.")
 @plugin_option
+@interpreter_option
 @json_option
-def command(name: str, figure: Path | None, checked: bool, local_files: tuple[Path, ...], as_json: bool) -> None:
+def command(
+    name: str,
+    figure: Path | None,
+    checked: bool,
+    local_files: tuple[Path, ...],
+    interpreters: dict[str, Path],
+    as_json: bool,
+) -> None:
     """Show what a solver, gradient method, model, task or step policy is, what it costs, and where it comes from.
 
     \b
@@ -59,19 +68,31 @@ def command(name: str, figure: Path | None, checked: bool, local_files: tuple[Pa
     A NAME that several kinds have is asked for as kind:NAME. Costs are counted on a small field; where a solver has no tableau,
     its stability function is measured.
     """
-    from odebench.plugins import build_registry
+    from odebench.interpreters.interpreter import homes_of
 
-    registry = build_registry(local_files=local_files)
-    entry = _find(registry, name)
-    told = describe(entry) | details(entry, registry)
-    if checked:
-        told["conformance"] = _conformance(entry, local_files)
+    prefix, slash, _ = name.rpartition(":")[2].partition("/")
+    there = homes_of({prefix: interpreters[prefix]} if slash and prefix in interpreters else {})
+    if there:
+        told = said_there(there[prefix], "show", name, *(["--check"] if checked else []), local_files=local_files)
+        told["interpreter"] = there[prefix]
+    else:
+        told = _told(name, checked, local_files)
     if figure is not None:
         _draw(told, figure)
     if as_json:
         write_json(told)
     else:
         click.echo("\n".join(_lines(told)))
+
+
+def _told(name: str, checked: bool, local_files: tuple[Path, ...]) -> dict[str, Any]:
+    """All that there is to say of something that lives in this interpreter."""
+    from odebench.plugins import build_registry
+
+    registry = build_registry(local_files=local_files)
+    entry = _find(registry, name)
+    told = describe(entry) | details(entry, registry)
+    return told | ({"conformance": _conformance(entry, local_files)} if checked else {})
 
 
 def _conformance(entry: Entry, local_files: tuple[Path, ...]) -> dict[str, Any]:
@@ -126,6 +147,7 @@ def _lines(told: dict[str, Any]) -> list[str]:
     """What `show` prints."""
     origin = f"{told['distribution']} {told['version']}" if told["distribution"] else f"local file {told['plugin']}"
     facts = [("kind", kind_in_words(told["kind"])), ("from", origin)]
+    facts += [("lives in", told["interpreter"])] if "interpreter" in told else []
     facts += [(_WORDS[key], word(told[key])) for key in DECLARED[told["kind"]] if told[key] is not None]
     if told.get("embedded_order") is not None:
         facts.append(("order of the embedded method", told["embedded_order"]))

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from odebench.conformance.slots import Job, Slots
 from odebench.errors import OdebenchError, nearest
+from odebench.interpreters.interpreter import homes_of
 
 PASSED, FAILED, KNOWN, SURPRISE = "passed", "failed", "known failure", "passes, against what is declared"
 TIMEOUT_S = 120.0
@@ -80,6 +82,7 @@ def check_plugins(
     kinds: Sequence[str] = (),
     local_files: Sequence[Path] = (),
     timeout_s: float = TIMEOUT_S,
+    interpreters: Mapping[str, Path] = MappingProxyType({}),
 ) -> Iterator[PluginReport]:
     """The report of each plugin, when its checks are over.
 
@@ -89,16 +92,25 @@ def check_plugins(
         kinds: only these kinds; all where none is named.
         local_files: Python files to load as plugins besides.
         timeout_s: the checks of one plugin, its loading included, may take so long.
+        interpreters: where installed plugins live that do not live here, by name; they are checked there.
 
     Raises:
         OdebenchError: there is no plugin of such a name, or several kinds have it.
+        InterpreterError: an interpreter that is needed cannot be used, or lacks its plugin.
     """
+    asked_for = {_bare(name).partition("/")[0] for name in names if "/" in name}
+    homes = homes_of({name: path for name, path in interpreters.items() if everything or name in asked_for})
     with Slots() as slots:
-        offered, broken = _offered(slots, names, everything, local_files, timeout_s)
+        offered, broken = _offered(slots, asked_for, everything, local_files, timeout_s, homes)
         chosen = offered if everything else asked(names, offered, broken=bool(broken))
         yield from broken
         jobs = [
-            Job(request={"task": "check", **entry}, limit_s=timeout_s, label=entry)
+            Job(
+                request={"task": "check", **entry},
+                limit_s=timeout_s,
+                label=entry,
+                interpreter=homes.get(entry["prefix"]),
+            )
             for entry in chosen
             if not kinds or entry["kind"] in kinds
         ]
@@ -107,11 +119,16 @@ def check_plugins(
 
 
 def _offered(
-    slots: Slots, names: Sequence[str], everything: bool, local_files: Sequence[Path], timeout_s: float
+    slots: Slots,
+    asked_for: Collection[str],
+    everything: bool,
+    local_files: Sequence[Path],
+    timeout_s: float,
+    homes: Mapping[str, str],
 ) -> tuple[list[dict[str, Any]], list[PluginReport]]:
     """What can be checked, and a report on each plugin that could not be loaded."""
     places: list[tuple[str | None, str | None]] = [(None, str(path.resolve())) for path in local_files]
-    places += [(prefix, None) for prefix in sorted({_bare(name).partition("/")[0] for name in names if "/" in name})]
+    places += [(prefix, None) for prefix in sorted(asked_for)]
     places += [(None, None)]
     entries: list[dict[str, Any]] = []
     broken: list[PluginReport] = []
@@ -119,7 +136,12 @@ def _offered(
     def look(places: Sequence[tuple[str | None, str | None]]) -> list[str]:
         prefixes: list[str] = []
         jobs = [
-            Job(request={"task": "list", "prefix": prefix, "local_file": path}, limit_s=timeout_s, label=(prefix, path))
+            Job(
+                request={"task": "list", "prefix": prefix, "local_file": path},
+                limit_s=timeout_s,
+                label=(prefix, path),
+                interpreter=homes.get(prefix),
+            )
             for prefix, path in places
         ]
         for job in slots.run(jobs):
@@ -137,7 +159,7 @@ def _offered(
 
     installed = look(places)
     if everything:
-        look([(prefix, None) for prefix in sorted(set(installed)) if (prefix, None) not in places])
+        look([(prefix, None) for prefix in sorted({*installed, *homes}) if (prefix, None) not in places])
     order = {"solver": 0, "gradient": 1, "model": 2}
     entries.sort(key=lambda entry: (order[entry["kind"]], "/" in entry["name"], entry["name"]))
     return entries, broken

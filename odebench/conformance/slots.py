@@ -30,6 +30,7 @@ class Job:
         request: JSON values.
         limit_s: after so many seconds the child is killed.
         label: whatever the caller knows it by.
+        interpreter: path of another interpreter in which it is to be done; None for this one.
         folder: where the child reads and writes.
         message: how the supervisor says that it ended; None where the supervisor itself was lost.
     """
@@ -37,6 +38,7 @@ class Job:
     request: dict[str, Any]
     limit_s: float
     label: Any = None
+    interpreter: str | None = None
     folder: Path = field(default_factory=Path)
     message: dict[str, Any] | None = None
 
@@ -54,6 +56,7 @@ class _Slot:
 
     connection: Connection
     mode: str
+    interpreter: str | None
     ready: bool = False
     job: Job | None = None
 
@@ -101,11 +104,17 @@ class Slots:
 
     def _fill(self) -> None:
         """Give waiting jobs to idle slots, and open slots for the rest."""
-        for slot in self._slots:
-            if slot.job is None and self._waiting:
-                self._give(slot, self._waiting.popleft())
+        for slot in [slot for slot in self._slots if slot.job is None]:
+            if self._waiting:
+                job = next((job for job in self._waiting if job.interpreter == slot.interpreter), None)
+                if job is None:  # All that waits is for other interpreters.
+                    self._dismiss(slot)
+                else:
+                    self._waiting.remove(job)
+                    self._give(slot, job)
         while self._waiting and len(self._slots) < self._most:
-            self._give(self._open("fork"), self._waiting.popleft())
+            job = self._waiting.popleft()
+            self._give(self._open("fork", job.interpreter), job)
 
     def _give(self, slot: _Slot, job: Job) -> None:
         number = next(self._numbers)
@@ -115,15 +124,22 @@ class Slots:
         slot.job = job
         slot.connection.start(number, job.folder, job.limit_s)
 
-    def _open(self, mode: str) -> _Slot:
-        environment = Environment()
+    def _open(self, mode: str, interpreter: str | None) -> _Slot:
+        environment = Environment(interpreter=interpreter)
         if environment.ways()[0]["mode"] != "fork":
             mode = "spawn"
         preload = [CHILD] if mode == "fork" else []
         options = {"mode": mode, "preload": preload, "prefixes": None, "scratch": str(self._scratch), "worker": CHILD}
         log = self._scratch / f"supervisor-{next(self._numbers)}.log"
-        connection = Connection(options, environment.variables(), scratch=self._scratch, log=log)
-        slot = _Slot(connection=connection, mode=mode)
+        try:
+            connection = Connection(
+                options, environment.variables(), scratch=self._scratch, log=log, interpreter=interpreter
+            )
+        except OSError as error:
+            raise ExecutorError(
+                f"No process can be started to run checks in: {interpreter}: {error.strerror}."
+            ) from error
+        slot = _Slot(connection=connection, mode=mode, interpreter=interpreter)
         self._slots.append(slot)
         self._selector.register(connection.control, selectors.EVENT_READ, slot)
         return slot
@@ -149,7 +165,7 @@ class Slots:
     def _give_another(self, slot: _Slot) -> None:
         job = slot.job
         self._dismiss(slot)
-        replacement = self._open("spawn")
+        replacement = self._open("spawn", slot.interpreter)
         if job is not None:
             self._give(replacement, job)
 
@@ -158,7 +174,8 @@ class Slots:
         told = slot.connection.printed(2000)
         self._dismiss(slot)
         if not slot.ready:
-            raise ExecutorError(f"No process can be started to run checks in: {sys.executable} said:\n{told}")
+            who = slot.interpreter or sys.executable
+            raise ExecutorError(f"No process can be started to run checks in: {who} said:\n{told}")
         return [] if slot.job is None else [slot.job]
 
     def _dismiss(self, slot: _Slot) -> None:

@@ -103,7 +103,8 @@ def look_at(path: Path | str) -> Interpreter:
     path = Path(os.path.abspath(Path(path).expanduser()))
     _check_file(path)
     here = Path(odebench.__file__).resolve().parent
-    command = [str(path), probe.__file__, str(here)]
+    # As an argument, since a shell that is taken for a Python would carry out a script line by line.
+    command = [str(path), "-c", _PROBE.format(file=probe.__file__), str(here)]
     try:
         done = subprocess.run(
             command, capture_output=True, stdin=subprocess.DEVNULL, timeout=PROBE_LIMIT_S, env=foreign_variables(), check=False
@@ -137,11 +138,27 @@ def look_at(path: Path | str) -> Interpreter:
     )
 
 
+def homes_of(interpreters: Mapping[str, Path]) -> dict[str, str]:
+    """Paths of the interpreters that are not this one, by the name of the plugin, each seen to have it.
+
+    Raises:
+        InterpreterError: one cannot be used, or lacks its plugin.
+    """
+    found = {}
+    for name, path in interpreters.items():
+        interpreter = look_at(path)
+        interpreter.plugin(name)
+        if not interpreter.is_this_one:
+            found[name] = str(interpreter.path)
+    return found
+
+
 def foreign_variables() -> dict[str, str]:
     """Environment variables for another interpreter: this process's, but for what would send it to this one's library."""
     return {name: value for name, value in os.environ.items() if name not in _OURS_ALONE}
 
 
+_PROBE = "__import__('sys').path[:] = filter(None, __import__('sys').path); exec(compile(open({file!r}).read(), {file!r}, 'exec'))"
 _GIVE = "Give the path of a Python interpreter, such as envs/other/bin/python."
 
 

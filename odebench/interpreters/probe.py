@@ -130,6 +130,5 @@ def _state(path):
 
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # This script's own folder, whose modules are nobody's to import.
     with open(1, "w", encoding="ascii", closefd=False) as output:
         output.write(MARK + json.dumps(tell(sys.argv[1])) + "\n")

@@ -33,6 +33,10 @@ class WideRegistry(Registry):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the children go; a question that comes later starts another one."""
         for asking in self.askings:
             asking.close()
 
@@ -65,34 +69,66 @@ def build_wide_registry(
     prefixes: Collection[str] | None = None,
     local_files: Sequence[Path | str] = (),
     strict: bool = False,
+    tolerant: bool = False,
 ) -> WideRegistry:
     """Load the plugins that live here, and have those told that live in other interpreters.
 
     Args:
         interpreters: paths, by the entry point's name of the plugin that lives there.
         prefixes, local_files, strict: as of `plugins.build_registry`; interpreters of other prefixes are not looked at.
+        tolerant: an interpreter that cannot be used is a failure of the plugin that should live there, and no error.
 
     Raises:
         InterpreterError: an interpreter cannot be used, or lacks its plugin.
         PluginError: with `strict`, a plugin failed to load, here or there.
     """
     wanted = {name: path for name, path in interpreters.items() if prefixes is None or name in prefixes}
-    found: dict[Path, Interpreter] = {path: look_at(path) for path in dict.fromkeys(wanted.values())}
-    foreign = {name: found[path] for name, path in wanted.items() if not found[path].is_this_one}
-    for name, interpreter in foreign.items():
-        interpreter.plugin(name)
-    if foreign:
+    found, failures = _looked_at(wanted, tolerant)
+    foreign = {name: interpreter for name, interpreter in found.items() if not interpreter.is_this_one}
+    if wanted:
         installed = {point.name for point in metadata.entry_points(group=ENTRY_POINT_GROUP)}
-        prefixes = (installed if prefixes is None else set(prefixes)) - foreign.keys()
+        elsewhere = {name for name in wanted if name in foreign or name not in found}
+        prefixes = (installed if prefixes is None else set(prefixes)) - elsewhere
     here = build_registry(prefixes=prefixes, local_files=local_files, strict=strict)
-    registry = WideRegistry(sources=here.sources, failures=here.failures, _entries=here._entries)
-    for interpreter in dict.fromkeys(foreign.values()):
-        living = [name for name, where in foreign.items() if where == interpreter]
-        asking = Asking(interpreter, living, local_files)
-        registry.askings.append(asking)
-        for name in living:
-            _join(registry, asking, name, strict)
+    registry = WideRegistry(sources=here.sources, failures=[*here.failures, *failures], _entries=here._entries)
+    try:
+        for interpreter in dict.fromkeys(foreign.values()):
+            living = [name for name, where in foreign.items() if where == interpreter]
+            asking = Asking(interpreter, living, local_files)
+            registry.askings.append(asking)
+            for name in living:
+                try:
+                    _join(registry, asking, name, strict)
+                except InterpreterError as error:
+                    if not tolerant:
+                        raise
+                    registry.failures.append(_failure(name, error))
+    except BaseException:
+        registry.close()
+        raise
     return registry
+
+
+def _looked_at(wanted: Mapping[str, Path], tolerant: bool) -> tuple[dict[str, Interpreter], list[PluginFailure]]:
+    """The interpreters of these paths, each looked at once and seen to have its plugin; and those that cannot be used."""
+    known: dict[Path, Interpreter] = {}
+    found: dict[str, Interpreter] = {}
+    failures = []
+    for name, path in wanted.items():
+        try:
+            if path not in known:
+                known[path] = look_at(path)
+            known[path].plugin(name)
+            found[name] = known[path]
+        except InterpreterError as error:
+            if not tolerant:
+                raise
+            failures.append(_failure(name, error))
+    return found, failures
+
+
+def _failure(name: str, error: InterpreterError) -> PluginFailure:
+    return PluginFailure(plugin=name, distribution=None, hook=None, message=str(error), traceback="")
 
 
 def _join(registry: WideRegistry, asking: Asking, name: str, strict: bool) -> None:
@@ -100,12 +136,7 @@ def _join(registry: WideRegistry, asking: Asking, name: str, strict: bool) -> No
     interpreter = asking.interpreter
     plugin = interpreter.plugin(name)
     source = Source(plugin=name, distribution=plugin.distribution, version=plugin.version, interpreter=interpreter)
-    try:
-        told = asking.ask({"ask": "describe", "prefix": name})
-    except InterpreterError:
-        for other in registry.askings:
-            other.close()
-        raise
+    told = asking.ask({"ask": "describe", "prefix": name})
     for failure in told["failures"]:
         message = f"in the interpreter {interpreter.path}: {failure['message']}"
         if strict:
