@@ -11,6 +11,11 @@ from odebench.contract.grid import GridRequest as GridRequest
 from odebench.contract.grid import StepSize as StepSize
 from odebench.contract.grid import Tolerance as Tolerance
 from odebench.contract.grid import TrainedStep as TrainedStep
+from odebench.contract.jax_field import JaxField as JaxField
+from odebench.contract.jax_field import JaxFunction as JaxFunction
+from odebench.contract.jax_field import LentJaxField as LentJaxField
+from odebench.contract.jax_field import jax_field_of as jax_field_of
+from odebench.contract.jax_field import lend_jax_field as lend_jax_field
 from odebench.contract.known import Known as Known
 from odebench.contract.known import Reference as Reference
 from odebench.contract.known import Unknown as Unknown
@@ -29,6 +34,7 @@ from odebench.contract.network import Solve as Solve
 from odebench.contract.policy import StepPolicy as StepPolicy
 from odebench.contract.policy import Trial as Trial
 from odebench.contract.policy import Try as Try
+from odebench.contract.solution import ProgramMemory as ProgramMemory
 from odebench.contract.solution import Solution as Solution
 from odebench.contract.solution import Stats as Stats
 from odebench.contract.solver import OpaqueSolver as OpaqueSolver

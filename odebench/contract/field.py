@@ -24,7 +24,9 @@ class Field(Protocol):
       solved with per-sample steps;
     * `prepared_for_solve()`: a callable that gives what the field gives, bit for bit, where what depends on parameters alone
       is computed beforehand, in autograd's graph where gradients are enabled. It serves for one solve, in which parameters
-      do not change.
+      do not change;
+    * `jax_field()`: the same field in JAX, a `JaxField`, for solvers that take it there. What `Model.jax_field` declares is
+      found here on the field that such a solver gets.
     """
 
     def __call__(self, t: Tensor, y: State) -> State: ...

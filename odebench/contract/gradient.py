@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -23,6 +23,7 @@ class GradientMethod(ABC):
         memory: claimed growth of the peak with the number of steps N and of evaluations a step s: "O(N s)", "O(N)", "O(1)".
         twice_differentiable: whether the gradients can be differentiated again; otherwise that is an error.
         times_differentiable: whether output times that require a gradient get it; otherwise they are refused.
+        fields_in: where it evaluates the field, as `Solver.fields_in`.
         source: where the method is published.
         known_failures: conformance checks that are known to fail, and why.
     """
@@ -32,6 +33,7 @@ class GradientMethod(ABC):
     memory: str
     twice_differentiable: ClassVar[bool] = False
     times_differentiable: ClassVar[bool] = False
+    fields_in: Literal["torch", "jax"] = "torch"
     source: ClassVar[str] = ""
     known_failures: ClassVar[dict[str, str]] = {}
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from odebench.contract.field import State
+from odebench.contract.jax_field import JaxField
 from odebench.contract.learning import Learning
 from odebench.contract.network import NetworkOfBlocks
 from odebench.errors import IncompatibleError
@@ -82,6 +83,15 @@ class Model(ABC):
     @abstractmethod
     def problem(self, seed: int) -> Problem:
         """The instance of this seed, in float64 on CPU: the same seed gives the same bits on one machine."""
+
+    def jax_field(self) -> JaxField | None:
+        """The field of `problem` as a function of JAX; None where the model has none, so that solvers in JAX cannot solve it."""
+        return None
+
+    @property
+    def has_jax_field(self) -> bool:
+        """Whether solvers in JAX can solve it."""
+        return self.jax_field() is not None
 
     @property
     def can_learn(self) -> bool:

@@ -9,20 +9,45 @@ from odebench.contract.grid import Grid
 
 
 @dataclass(kw_only=True)
+class ProgramMemory:
+    """Bytes that compiled programs hold beyond their inputs, where torch's allocator takes no part, by their compiler's analysis.
+
+    Attributes:
+        method: the analysis, as a name for the record: "xla-analysis".
+        forward_peak_bytes: temporaries and outputs of the forward program.
+        forward_bytes: its outputs, those that the backward needs among them.
+        backward_peak_bytes: temporaries and outputs of the backward program; filled in when the backward has run.
+    """
+
+    method: str
+    forward_peak_bytes: int = 0
+    forward_bytes: int = 0
+    backward_peak_bytes: int = 0
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most that is held at once: what the forward left is there as long as the backward runs."""
+        return max(self.forward_peak_bytes, self.forward_bytes + self.backward_peak_bytes)
+
+
+@dataclass(kw_only=True)
 class Stats:
     """Counts of one solve. The backward figures are filled in when the backward has run.
 
     Attributes:
-        evaluations_forward: calls of the field in the forward solve, the first-step heuristic and rejected steps included.
-        evaluations_backward: calls of the field in the backward pass, recomputation included.
+        evaluations_forward: calls of the field in the forward solve, the first-step heuristic and rejected steps included; None from
+            a compiled solve that does not tell.
+        evaluations_backward: calls of the field in the backward pass, recomputation included; None likewise.
         accepted: accepted steps of the forward solve.
         rejected: rejected ones.
+        memory: of compiled programs; None where the solve's memory is torch's.
     """
 
-    evaluations_forward: int = 0
-    evaluations_backward: int = 0
+    evaluations_forward: int | None = 0
+    evaluations_backward: int | None = 0
     accepted: int = 0
     rejected: int = 0
+    memory: ProgramMemory | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

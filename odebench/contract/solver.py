@@ -47,6 +47,8 @@ class Solver(ABC):
         differentiable: whether autograd can pass through `solve`.
         takes_grids: whether it takes the steps that it is given, a `StepSize` or a `Grid`; False for a library that can follow
             a tolerance only.
+        fields_in: where the field is evaluated: "torch", or "jax" for a library that takes the model's `jax_field` and compiles the
+            solve. Such a solver is measured on models that have one, with gradient methods that say the same of themselves.
         source: where the method is published.
         known_failures: conformance checks that are known to fail, and why.
         code_parameters: parameters that say where code lies which the solver runs: a suite that gives one is run only where the
@@ -65,6 +67,7 @@ class Solver(ABC):
     carry_is: Literal["none", "cache", "state"] = "none"
     differentiable: bool = True
     takes_grids: bool = True
+    fields_in: Literal["torch", "jax"] = "torch"
     source: ClassVar[str] = ""
     known_failures: ClassVar[dict[str, str]] = {}
     code_parameters: ClassVar[tuple[str, ...]] = ()

@@ -15,6 +15,7 @@ from odebench.contract.gradient import GradientMethod
 from odebench.contract.grid import Grid, GridRequest, TrainedStep
 from odebench.contract.known import Known, Unknown
 from odebench.contract.model import Problem
+from odebench.contract.solution import Stats
 from odebench.contract.solver import Solver
 
 
@@ -50,6 +51,7 @@ class Answer:
         grid: the steps that were taken, where the solver tells.
         accepted: accepted steps, where the solver tells.
         rejected: rejected steps, where the solver tells.
+        stats: what each solve told of itself.
         backward: starts the backward pass, which fills in `states` with gradients; None where there is none.
     """
 
@@ -57,6 +59,7 @@ class Answer:
     grid: Grid | None = None
     accepted: int | None = None
     rejected: int | None = None
+    stats: tuple[Stats, ...] = ()
     backward: Callable[[], None] | None = None
 
 

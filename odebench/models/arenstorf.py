@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from odebench.contract import Model, Problem
+from odebench.contract import JaxField, Model, Problem
 from odebench.models.seeded import check_batch, constants, generator_of, output_times, rows_around
 
 MU = 0.012277471
@@ -63,3 +64,20 @@ class Arenstorf(Model):
         y0 = rows_around(START, self.batch, 1e-4, generator_of(seed))
         y0[:, 0] = START[0]
         return Problem(field=ArenstorfField(self.mu), y0=y0, ts=output_times(self.span, self.outputs))
+
+    def jax_field(self) -> JaxField:
+        """The field in JAX."""
+        return JaxField(function=_in_jax)
+
+
+def _in_jax(t: Any, y: Any, p: Mapping[str, Any]) -> Any:
+    import jax.numpy as jnp
+
+    x, height, vx, vy = (y[..., i] for i in range(4))
+    rest = 1.0 - p["mu"]
+    to_earth, to_moon = x + p["mu"], x - rest
+    square = height * height
+    earth, moon = to_earth * to_earth + square, to_moon * to_moon + square
+    earth, moon = rest / (earth * jnp.sqrt(earth)), p["mu"] / (moon * jnp.sqrt(moon))
+    ax = x + 2.0 * vy - earth * to_earth - moon * to_moon
+    return jnp.stack((vx, vy, ax, height - 2.0 * vx - (earth + moon) * height), -1)

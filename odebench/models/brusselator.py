@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from odebench.contract import Model, Problem
+from odebench.contract import JaxField, Model, Problem
 from odebench.models.seeded import check_batch, constants, generator_of, output_times, rows_around
 
 
@@ -51,3 +52,16 @@ class Brusselator(Model):
         y0 = rows_around((1.5, 3.0), self.batch, 0.1, generator_of(seed))
         field = BrusselatorField(self.a, self.b)
         return Problem(field=field, y0=y0, ts=output_times(self.span, self.outputs))
+
+    def jax_field(self) -> JaxField:
+        """The field in JAX."""
+        return JaxField(function=_in_jax)
+
+
+def _in_jax(t: Any, y: Any, p: Mapping[str, Any]) -> Any:
+    import jax.numpy as jnp
+
+    x, other = y[..., 0], y[..., 1]
+    made = x * (x * other)
+    turned = p["b"] * x
+    return jnp.stack((p["a"] + made - turned - x, turned - made), -1)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from odebench.contract import Model, Problem
+from odebench.contract import JaxField, Model, Problem
 from odebench.models.seeded import (
     ModelError,
     check_batch,
@@ -99,6 +100,10 @@ class Cnf(Model):
             loss=negative_log_likelihood,
         )
 
+    def jax_field(self) -> JaxField:
+        """The field in JAX."""
+        return JaxField(function=_in_jax)
+
 
 def negative_log_likelihood(ys: tuple[Tensor, Tensor]) -> Tensor:
     """-mean over the batch of log N(z(T)) - (logp(T) - logp(0)), the log-density of the data under the flow."""
@@ -106,3 +111,15 @@ def negative_log_likelihood(ys: tuple[Tensor, Tensor]) -> Tensor:
     gain = (logp[-1] - logp[0]).sum()
     normalisation = 0.5 * math.log(2.0 * math.pi) * z[-1].numel()
     return (0.5 * z[-1].square().sum() + normalisation + gain) / max(z.shape[1], 1)
+
+
+def _in_jax(t: Any, y: Any, p: Mapping[str, Any]) -> Any:
+    import jax.numpy as jnp
+
+    z, _ = y
+    first = jnp.tanh(z @ p["inner.weight"].T + p["inner.bias"] + t * p["time_weight"])
+    second = jnp.tanh(first @ p["middle.weight"].T + p["middle.bias"])
+    tangents = (1.0 - jnp.square(first))[..., None, :] * (p["probes"] @ p["inner.weight"].T)
+    tangents = (1.0 - jnp.square(second))[..., None, :] * (tangents @ p["middle.weight"].T)
+    divergence = (p["probes"] * (tangents @ p["outer.weight"].T)).sum((-2, -1))
+    return second @ p["outer.weight"].T + p["outer.bias"], -divergence[..., None]

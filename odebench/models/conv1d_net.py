@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from odebench.contract import JaxField
 from odebench.models.network import Network, check_width, kaiming
 from odebench.models.seeded import ModelError, check_choice
 
@@ -116,3 +117,17 @@ class Conv1dNet(Network):
         channels, length = shape
         dense = {"auto": length <= LONGEST_DENSE, "always": True, "never": False}[self.dense]
         return Conv1dField(channels, length, self.width, dense, generator)
+
+    def jax_field(self) -> JaxField:
+        """The field in JAX."""
+        return JaxField(function=_in_jax)
+
+
+def _in_jax(t: Any, y: Any, p: Mapping[str, Any]) -> Any:
+    import jax
+
+    def layer(name: str, y: Any, around: int) -> Any:
+        y = jax.lax.conv_general_dilated(y, p[f"{name}.weight"], (1,), ((around, around),))
+        return y + p[f"{name}.bias"][:, None]
+
+    return layer("leave", jax.nn.relu(layer("mix", jax.nn.relu(layer("enter", y, 0)), 1)), 0)

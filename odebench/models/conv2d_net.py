@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from odebench.contract import JaxField
 from odebench.models.network import Network, check_width, kaiming
 from odebench.models.seeded import ModelError
 
@@ -67,3 +68,17 @@ class Conv2dNet(Network):
                 f"`data` {self.data!r} have inputs of shape {shape}; {self.name} takes (channels, height, width)."
             )
         return Conv2dField(shape[0], self.width, generator)
+
+    def jax_field(self) -> JaxField:
+        """The field in JAX."""
+        return JaxField(function=_in_jax)
+
+
+def _in_jax(t: Any, y: Any, p: Mapping[str, Any]) -> Any:
+    import jax
+
+    def layer(name: str, y: Any, around: int) -> Any:
+        y = jax.lax.conv_general_dilated(y, p[f"{name}.weight"], (1, 1), ((around, around),) * 2)
+        return y + p[f"{name}.bias"][:, None, None]
+
+    return layer("leave", jax.nn.relu(layer("mix", jax.nn.relu(layer("enter", y, 0)), 1)), 0)

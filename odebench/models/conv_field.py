@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import functools
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate, leaky_relu, softplus
 
-from odebench.contract import Model, Problem
+from odebench.contract import JaxField, JaxFunction, Model, Problem
 from odebench.data import load
 from odebench.models.piecewise_linear import piecewise_linear_flow
 from odebench.models.seeded import check_batch, check_choice, generator_of, normal, output_times
@@ -85,6 +87,10 @@ class ConvField(Model):
             exact=self._exact if self.activation in NEGATIVE_SLOPES else None,
         )
 
+    def jax_field(self) -> JaxField:
+        """The field in JAX."""
+        return JaxField(function=_in_jax(self.activation))
+
     def _exact(self, problem: Problem, t: float) -> Tensor:
         kernel, slope = problem.field.kernel, NEGATIVE_SLOPES[self.activation]
         return piecewise_linear_flow(lambda z: conv2d(z, kernel, padding=1), slope, problem.y0, t - problem.ts[0])
@@ -108,3 +114,17 @@ def _digits(size: int, batch: int, generator: torch.Generator) -> Tensor:
 
 
 IMAGES = {"eight": _eight, "digits": _digits}
+
+
+@functools.cache
+def _in_jax(activation: str) -> JaxFunction:
+    """The field in JAX; the same function for the same activation, so that it is compiled once."""
+
+    def in_jax(t: Any, y: Any, p: Mapping[str, Any]) -> Any:
+        import jax
+
+        y = jax.lax.conv_general_dilated(y, p["kernel"], (1, 1), ((1, 1), (1, 1)))
+        apply = {"none": lambda x: x, "leaky-relu": jax.nn.leaky_relu}
+        return (apply.get(activation) or getattr(jax.nn, activation))(y)
+
+    return in_jax

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from odebench.contract import Model, Problem
+from odebench.contract import JaxField, Model, Problem
 from odebench.models.piecewise_linear import piecewise_linear_flow
 from odebench.models.seeded import check_batch, generator_of, normal, output_times
 
@@ -66,7 +67,17 @@ class GaussianRelu(Model):
             field=GaussianReluField(self.scale * weight), y0=y0, ts=output_times(self.span, self.outputs), exact=_exact
         )
 
+    def jax_field(self) -> JaxField:
+        """The field in JAX."""
+        return JaxField(function=_in_jax)
+
 
 def _exact(problem: Problem, t: float) -> Tensor:
     weight = problem.field.weight
     return piecewise_linear_flow(lambda z: linear(z, weight), 0.0, problem.y0, t - problem.ts[0])
+
+
+def _in_jax(t: Any, y: Any, p: Mapping[str, Any]) -> Any:
+    import jax
+
+    return jax.nn.relu(y @ p["weight"].T)

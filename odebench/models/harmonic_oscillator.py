@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from odebench.contract import Model, Problem
+from odebench.contract import JaxField, Model, Problem
 from odebench.models.seeded import check_batch, constants, generator_of, output_times, rows_around
 
 
@@ -47,6 +48,10 @@ class HarmonicOscillator(Model):
         field = HarmonicField(self.omega)
         return Problem(field=field, y0=y0, ts=output_times(self.span, self.outputs), exact=_exact)
 
+    def jax_field(self) -> JaxField:
+        """The field in JAX."""
+        return JaxField(function=_in_jax)
+
 
 def _exact(problem: Problem, t: float) -> Tensor:
     omega = problem.field.omega
@@ -54,3 +59,10 @@ def _exact(problem: Problem, t: float) -> Tensor:
     angle = omega * (t - problem.ts[0])
     sine, cosine = angle.sin(), angle.cos()
     return torch.stack((x * cosine + v * sine / omega, v * cosine - x * omega * sine), -1)
+
+
+def _in_jax(t: Any, y: Any, p: Mapping[str, Any]) -> Any:
+    import jax.numpy as jnp
+
+    x, v = y[..., 0], y[..., 1]
+    return jnp.stack((v, -jnp.square(p["omega"]) * x), -1)

@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from odebench.contract import Model, Problem
-from odebench.models.mlp_field import MlpVectorField
+from odebench.contract import JaxField, Model, Problem
+from odebench.models.mlp_field import MlpVectorField, mlp_in_jax
 from odebench.models.seeded import check_batch, generator_of, normal, output_times
 
 
@@ -70,6 +70,10 @@ class LatentIrregular(Model):
         ts = self._times(generator)
         loss = self._observations(torch.tensor(ts, dtype=torch.float64), generator)
         return Problem(field=field, y0=normal(generator, self.batch, self.latent), ts=ts, loss=loss, loss_ts=ts)
+
+    def jax_field(self) -> JaxField:
+        """The field in JAX."""
+        return JaxField(function=mlp_in_jax(self.depth, "tanh"))
 
     def _times(self, generator: torch.Generator) -> tuple[float, ...]:
         regular = output_times(self.span, self.outputs)

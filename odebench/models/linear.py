@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from odebench.contract import Model, Problem
+from odebench.contract import JaxField, Model, Problem
 from odebench.models.seeded import check_batch, check_choice, generator_of, normal, output_times
 
 
@@ -69,6 +70,10 @@ class Linear(Model):
         matrix = self.rate * _MATRICES[self.matrix](self.dim, generator)
         return Problem(field=LinearField(matrix), y0=y0, ts=output_times(self.span, self.outputs), exact=_exact)
 
+    def jax_field(self) -> JaxField:
+        """The field in JAX."""
+        return JaxField(function=_in_jax)
+
 
 def _exact(problem: Problem, t: float) -> Tensor:
     return problem.y0 @ torch.matrix_exp(problem.field.matrix * (t - problem.ts[0])).mT
@@ -88,3 +93,7 @@ _MATRICES = {
     "jordan": lambda dim, _: torch.diag(4.0 * torch.ones(dim - 1, dtype=torch.float64), 1) - torch.eye(dim).double(),
     "random": lambda dim, generator: normal(generator, dim, dim) / math.sqrt(dim),
 }
+
+
+def _in_jax(t: Any, y: Any, p: Mapping[str, Any]) -> Any:
+    return y @ p["matrix"].T

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from odebench.contract import JaxField
 from odebench.models.network import Network, check_width, kaiming_linear
 
 
@@ -65,3 +66,15 @@ class LinearNet(Network):
     def build_field(self, shape: tuple[int, ...], generator: torch.Generator) -> LinearNetField:
         """As `Network.build_field` says."""
         return LinearNetField(math.prod(shape), self.width, generator)
+
+    def jax_field(self) -> JaxField:
+        """The field in JAX."""
+        return JaxField(function=_in_jax)
+
+
+def _in_jax(t: Any, y: Any, p: Mapping[str, Any]) -> Any:
+    import jax
+
+    y = jax.nn.relu(y @ p["enter.weight"].T + p["enter.bias"])
+    y = jax.nn.relu(y @ p["mix.weight"].T + p["mix.bias"])
+    return y @ p["leave.weight"].T + p["leave.bias"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from odebench.contract import Model, Problem
+from odebench.contract import JaxField, Model, Problem
 from odebench.models.seeded import check_batch, constants, generator_of, output_times
 
 
@@ -51,8 +52,16 @@ class Logistic(Model):
         field = LogisticField(self.rate, self.capacity)
         return Problem(field=field, y0=self.capacity * share, ts=output_times(self.span, self.outputs), exact=_exact)
 
+    def jax_field(self) -> JaxField:
+        """The field in JAX."""
+        return JaxField(function=_in_jax)
+
 
 def _exact(problem: Problem, t: float) -> Tensor:
     field, y0 = problem.field, problem.y0
     decay = (-field.rate * (t - problem.ts[0])).exp()
     return field.capacity * y0 / (y0 + (field.capacity - y0) * decay)
+
+
+def _in_jax(t: Any, y: Any, p: Mapping[str, Any]) -> Any:
+    return p["rate"] * y * (1.0 - y / p["capacity"])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import functools
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from odebench.contract import Model, Problem
+from odebench.contract import JaxField, JaxFunction, Model, Problem
 from odebench.models.seeded import check_batch, check_choice, generator_of, normal, output_times, seeded_linear
 
 ACTIVATIONS = {"tanh": nn.Tanh, "softplus": nn.Softplus, "silu": nn.SiLU, "relu": nn.ReLU}
@@ -82,3 +84,25 @@ class MlpField(Model):
         field = MlpVectorField(self.dim, self.width, self.depth, self.activation, self.gain, self.time, generator)
         y0 = normal(generator, self.batch, self.dim)
         return Problem(field=field, y0=y0, ts=output_times(self.span, self.outputs))
+
+    def jax_field(self) -> JaxField:
+        """The field in JAX."""
+        return JaxField(function=mlp_in_jax(self.depth, self.activation, self.time))
+
+
+@functools.cache
+def mlp_in_jax(depth: int, activation: str, time: bool = False) -> JaxFunction:
+    """`MlpVectorField` in JAX; the same function for the same arguments, so that it is compiled once."""
+
+    def in_jax(t: Any, y: Any, p: Mapping[str, Any]) -> Any:
+        import jax
+        import jax.numpy as jnp
+
+        if time:
+            y = jnp.concatenate((y, jnp.full((*y.shape[:-1], 1), t, dtype=y.dtype)), -1)
+        act = getattr(jnp, activation, None) or getattr(jax.nn, activation)
+        for layer in range(depth):
+            y = act(y @ p[f"net.{2 * layer}.weight"].T + p[f"net.{2 * layer}.bias"])
+        return y @ p[f"net.{2 * depth}.weight"].T + p[f"net.{2 * depth}.bias"]
+
+    return in_jax

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from odebench.contract import Model, Problem
+from odebench.contract import JaxField, Model, Problem
 from odebench.models.seeded import check_batch, constants, generator_of, output_times, rows_around
 
 STARS = 7
@@ -59,3 +60,20 @@ class Pleiades(Model):
     def problem(self, seed: int) -> Problem:
         y0 = rows_around(START, self.batch, 1e-3, generator_of(seed))
         return Problem(field=PleiadesField(), y0=y0, ts=output_times(self.span, self.outputs))
+
+    def jax_field(self) -> JaxField:
+        """The field in JAX."""
+        return JaxField(function=_in_jax)
+
+
+def _in_jax(t: Any, y: Any, p: Mapping[str, Any]) -> Any:
+    import jax.numpy as jnp
+
+    states = y.reshape(*y.shape[:-1], 2, 2, STARS)
+    positions, velocities = states[..., 0, :, :], states[..., 1, :, :]
+    differences = positions[..., None, :] - positions[..., :, None]
+    squares = jnp.square(differences).sum(-3) + p["self_distance"]
+    pulls = p["masses"] / (squares * jnp.sqrt(squares))
+    accelerations = (differences * pulls[..., None, :, :]).sum(-1)
+    flat = (*y.shape[:-1], 2 * STARS)
+    return jnp.concatenate((velocities.reshape(flat), accelerations.reshape(flat)), -1)

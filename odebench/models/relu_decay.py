@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from odebench.contract import Model, Problem
+from odebench.contract import JaxField, Model, Problem
 from odebench.models.seeded import check_batch, constants, generator_of, output_times, rows_around
 
 
@@ -45,8 +46,18 @@ class ReluDecay(Model):
         y0 = rows_around((1.0,), self.batch, 0.2, generator_of(seed))
         return Problem(field=ReluDecayField(self.rate), y0=y0, ts=output_times(self.span, self.outputs), exact=_exact)
 
+    def jax_field(self) -> JaxField:
+        """The field in JAX."""
+        return JaxField(function=_in_jax)
+
 
 def _exact(problem: Problem, t: float) -> Tensor:
     y0, rate = problem.y0, problem.field.rate
     # Where rate · z0 > 0 the field is -rate · z for all times; elsewhere it is 0 for all times.
     return torch.where(rate * y0 > 0.0, y0 * (-rate * (t - problem.ts[0])).exp(), y0)
+
+
+def _in_jax(t: Any, y: Any, p: Mapping[str, Any]) -> Any:
+    import jax
+
+    return -jax.nn.relu(p["rate"] * y)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from odebench.contract import Model, Problem
+from odebench.contract import JaxField, Model, Problem
 from odebench.models.seeded import check_batch, constants, generator_of, output_times, rows_around
 
 
@@ -63,3 +64,15 @@ class Robertson(Model):
         y0 = rows_around((1.0, 0.0, 0.0), self.batch, 0.05, generator_of(seed))
         field = RobertsonField(self.k1, self.k2, self.k3)
         return Problem(field=field, y0=y0, ts=output_times(self.span, self.outputs), stiff=True)
+
+    def jax_field(self) -> JaxField:
+        """The field in JAX."""
+        return JaxField(function=_in_jax)
+
+
+def _in_jax(t: Any, y: Any, p: Mapping[str, Any]) -> Any:
+    import jax.numpy as jnp
+
+    a, b, c = y[..., 0], y[..., 1], y[..., 2]
+    slow, fast, back = p["k1"] * a, p["k2"] * b * b, p["k3"] * b * c
+    return jnp.stack((back - slow, slow - back - fast, fast), -1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from odebench.contract import Model, Problem
+from odebench.contract import JaxField, Model, Problem
 from odebench.models.seeded import check_batch, generator_of, output_times, rows_around
 
 
@@ -43,3 +44,11 @@ class Spiral(Model):
     def problem(self, seed: int) -> Problem:
         y0 = rows_around((2.0, 0.0), self.batch, 0.1, generator_of(seed))
         return Problem(field=SpiralField(), y0=y0, ts=output_times(self.span, self.outputs))
+
+    def jax_field(self) -> JaxField:
+        """The field in JAX."""
+        return JaxField(function=_in_jax)
+
+
+def _in_jax(t: Any, y: Any, p: Mapping[str, Any]) -> Any:
+    return (y * y * y) @ p["matrix"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from odebench.contract import Model, Problem
+from odebench.contract import JaxField, Model, Problem
 from odebench.models.seeded import check_batch, constants, generator_of, output_times, rows_around
 
 STIFF_FROM = 30.0
@@ -56,3 +57,14 @@ class VanDerPol(Model):
             ts=output_times(self.span, self.outputs),
             stiff=abs(self.mu) > STIFF_FROM,
         )
+
+    def jax_field(self) -> JaxField:
+        """The field in JAX."""
+        return JaxField(function=_in_jax)
+
+
+def _in_jax(t: Any, y: Any, p: Mapping[str, Any]) -> Any:
+    import jax.numpy as jnp
+
+    x, v = y[..., 0], y[..., 1]
+    return jnp.stack((v, p["mu"] * (1.0 - x * x) * v - x), -1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from odebench.contract import Model, Problem
+from odebench.contract import JaxField, Model, Problem
 from odebench.data import load
 from odebench.models.seeded import check_batch, constants, generator_of, normal, output_times
 
@@ -78,3 +79,17 @@ class XorFan(Model):
             ts=output_times(self.span, self.outputs),
             labels=corners.targets[rows],
         )
+
+    def jax_field(self) -> JaxField:
+        """The field in JAX."""
+        return JaxField(function=_in_jax)
+
+
+def _in_jax(t: Any, y: Any, p: Mapping[str, Any]) -> Any:
+    import jax.numpy as jnp
+
+    x, v = y[..., 0], y[..., 1]
+    square = x * x + v * v
+    away = square > 0.0
+    power = jnp.where(away, jnp.where(away, square, 1.0) ** (0.5 * p["delta"]), 0.0)
+    return jnp.stack((p["alpha"] * x + v, p["beta"] * v - p["gamma"] * power * x), -1)

@@ -75,6 +75,8 @@ class Judge:
                 f"The model {model.choice.name!r} is a network of several ODE blocks, and the task {task.choice.name!r} needs a model "
                 "with one vector field.",
             )
+        if reason := _of_another_world(solver, partners, asked):
+            return Outcome.UNSUPPORTED, reason
         verdicts = (self._pair(word, partner, solver) for word, partner in partners)
         return next((verdict for verdict in verdicts if verdict is not None), None)
 
@@ -127,6 +129,28 @@ def _at(place: Place | None, one: Resolved) -> Any:
     if place is None:
         return one.instance
     return place.instance_of(one.kind, one.choice.name, one.choice.parameters, one.instance)
+
+
+def _of_another_world(
+    solver: Resolved, partners: Sequence[tuple[str, Resolved]], asked: tuple[Resolved, Resolved] | None
+) -> str | None:
+    """Why a solver that takes fields in JAX cannot be asked this; None where it can."""
+    if getattr(solver.instance, "fields_in", "torch") != "jax":
+        return None
+    name = solver.choice.name
+    if asked is not None:
+        task, model = asked
+        if attribute(task.instance, "learns", False) or attribute(task.instance, "needs_training", False):
+            return f"The solver {name!r} takes fields in JAX, and the task {task.choice.name!r} trains fields of torch."
+        if not attribute(model.instance, "has_jax_field", False):
+            return f"The solver {name!r} takes fields in JAX, and the model {model.choice.name!r} has no `jax_field`."
+    for word, partner in partners:
+        if getattr(partner.instance, "fields_in", "torch") != "jax":
+            return (
+                f"The solver {name!r} compiles a field in JAX, and the {word} {partner.choice.name!r} works on fields of torch. Use one of the "
+                "solver's own library."
+            )
+    return None
 
 
 def _wants_one_field(task: Resolved, model: Resolved) -> bool:

@@ -25,6 +25,7 @@ from odebench.contract import (
 from odebench.errors import MeasurementError
 from odebench.plan.cell import Cell, Choice
 from odebench.plugins import Registry
+from odebench.run.jax_twin import attach_jax_field
 from odebench.run.opaque import opaque_network
 
 #: How far, relatively, the other initial states lie from the problem's: enough to tell answers apart, too little to change the problem.
@@ -116,13 +117,17 @@ def load_bench(cell: Cell, registry: Registry) -> Bench:
     """Build everything that `cell` names.
 
     Raises:
-        OdebenchError: a plugin is not there, or refuses its parameters.
+        OdebenchError: a plugin is not there, or refuses its parameters; the solver takes fields in JAX, and the model's is missing
+            or is another one.
     """
     problem = build_problem(cell, registry)
+    solver = build("solver", cell.solver, registry)
+    if solver.fields_in == "jax":
+        attach_jax_field(build("model", cell.model, registry), problem)
     return Bench(
         cell=cell,
         task=build("task", cell.task, registry),
-        solver=build("solver", cell.solver, registry),
+        solver=solver,
         gradient=None if cell.gradient is None else build("gradient", cell.gradient, registry),
         problem=problem,
         device=torch.device(cell.device),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from odebench.contract import LentJaxField
 
 
 class Counter:
@@ -34,6 +36,7 @@ class CountingField:
     """Calls `module`, and counts: evaluations by the call, vector-Jacobian products by a node at the outputs' end of its graph."""
 
     def __init__(self, module: nn.Module, counter: Counter) -> None:
+        self.jax_field: Callable[[], LentJaxField] | None = None  # in the place of the module's own
         self._module = module
         self._counter = counter
         self._depth = threading.local()

@@ -26,14 +26,14 @@ class MemoryUse:
     Attributes:
         peak_bytes: the most that was alive at once.
         forward_bytes: alive after the forward pass: the answer, and what the backward pass needs.
-        left_bytes: made meanwhile and alive at the end, beyond the answer, its grid and the gradients: a leak.
+        left_bytes: made meanwhile and alive at the end, beyond the answer, its grid and the gradients: a leak. None for compiled programs.
         grid_bytes: of the steps' own data, which is counted in the first two; None where the solver does not tell its steps.
-        method: "dispatch-tracker" or "cuda-allocator".
+        method: "dispatch-tracker", "cuda-allocator", or the analysis of a compiler, whose programs torch's allocator knows nothing of.
     """
 
     peak_bytes: int
     forward_bytes: int
-    left_bytes: int
+    left_bytes: int | None
     grid_bytes: int | None
     method: str
 
@@ -49,6 +49,8 @@ def measure(request: Request, bench: Bench, folder: Path) -> dict[str, Any]:
         "memory_method": use.method,
     }
     reasons = {} if use.grid_bytes is not None else {"memory_grid_bytes": "The solver does not tell its steps."}
+    if use.left_bytes is None:
+        reasons["memory_left_bytes"] = "The memory is that of compiled programs, which torch's tracker cannot see."
     return {"outcome": "ok", "reason": None, "traceback": None, "values": values, "reasons": reasons}
 
 
@@ -96,6 +98,15 @@ def _by_tracker(
         given = list(answer.states.values()) + ([answer.grid.t, answer.grid.dt] if answer.grid is not None else [])
         given += [parameter.grad for parameter in bench.loss_parameters if parameter.grad is not None]
         left = tracker.left_bytes(given)
+    if programs := [stats.memory for stats in answer.stats if stats.memory is not None]:
+        # Torch's own part, which is the loss, is left out: what it holds are the programs' outputs, that would be counted twice.
+        return MemoryUse(
+            peak_bytes=sum(program.peak_bytes for program in programs),
+            forward_bytes=sum(program.forward_bytes for program in programs),
+            left_bytes=None,
+            grid_bytes=grid_bytes(answer.grid),
+            method=programs[0].method,
+        )
     return MemoryUse(
         peak_bytes=tracker.peak_bytes,
         forward_bytes=after_forward,

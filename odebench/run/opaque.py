@@ -17,7 +17,7 @@ def opaque(module: nn.Module, call: Callable[[Tensor, Any], Any] | None = None) 
         module: the field itself.
         call: what is called in its place, such as one that counts; None calls the module. What the module offers as
             `prepared_for_solve` is offered on where there is None, and where it has a method `around(function)`, which
-            does to a function what it does to the module.
+            does to a function what it does to the module. A `jax_field` is offered on as it is, or as `call` has it.
     """
     inner = module if call is None else call
     parameters = tuple(module.parameters())
@@ -50,6 +50,9 @@ def opaque(module: nn.Module, call: Callable[[Tensor, Any], Any] | None = None) 
             return offer() if around is None else around(offer())
 
         OpaqueField.prepared_for_solve = prepared_for_solve
+    twin = getattr(call, "jax_field", None) or getattr(module, "jax_field", None)
+    if twin is not None:
+        OpaqueField.jax_field = staticmethod(twin)
     return OpaqueField()
 
 

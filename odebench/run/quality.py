@@ -17,9 +17,11 @@ from odebench.errors import DivergedError, MeasurementError
 from odebench.run import global_state
 from odebench.run.answers import check_shapes, check_tensors, save_answer
 from odebench.run.bench import Bench
+from odebench.run.compiled_counts import CompiledCounts, compiled_counts
 from odebench.run.counting import Audit, Counter, CountingField
 from odebench.run.failures import failure_of
 from odebench.run.fingerprint import Fingerprint, fingerprint_of, same
+from odebench.run.jax_twin import counting_jax_field
 from odebench.run.message_home import send_home
 from odebench.run.opaque import opaque
 from odebench.run.request import Request
@@ -56,6 +58,7 @@ class _Examiner:
         self._random = _is_random(bench)
         self._counter: Counter | None = None
         self._answer: Answer | None = None
+        self._compiled: CompiledCounts | None = None
 
     def examine(self, folder: Path) -> dict[str, Fingerprint]:
         """Everything in order; raises at the first broken rule."""
@@ -63,6 +66,8 @@ class _Examiner:
         answer, _ = self._solve(bench.start(0))
         save_answer(answer, folder)
         prints = {"0": fingerprint_of(answer.states)}
+        if bench.solver.fields_in == "jax":
+            self._compiled = self._count_compiled(answer)
         for index in CHECKED:
             answer, counter = self._solve(bench.start(index))
             self._check_evaluations(counter, "from another initial state")
@@ -79,12 +84,39 @@ class _Examiner:
             values["nfe_forward"] = counter.evaluations["forward"]
             if self._bench.task.needs_gradient:
                 values |= {"nfe_backward": counter.evaluations["backward"], "vjps": counter.vjps}
+        if self._bench.solver.fields_in == "jax":
+            counts = self._compiled
+            for name in ("nfe_forward", "nfe_backward", "vjps"):
+                values.pop(name, None)
+            if counts is None:
+                reasons["nfe_forward"] = "The compiled solve ended before its evaluations were counted."
+            else:
+                values |= counts.values(backward=self._bench.task.needs_gradient)
         if answer is not None:
             for name, count in (("steps_accepted", answer.accepted), ("steps_rejected", answer.rejected)):
                 values[name] = count
                 if count is None:
                     reasons[name] = "The solver does not tell its steps."
         return {"values": values, "reasons": reasons}
+
+    def _count_compiled(self, plain: Answer) -> CompiledCounts:
+        """What the compiled solve asks of the field: the same solve once more, of a field that calls back whenever it is evaluated.
+
+        Raises:
+            MeasurementError: the solver tells another number of evaluations than it made.
+        """
+        bench, counter = self._bench, Counter()
+
+        def counted(module: nn.Module) -> Field:
+            counting = CountingField(module, counter)
+            twin = counting_jax_field(module.jax_field(), counter)
+            counting.jax_field = lambda: twin
+            return opaque(module, counting)
+
+        bench.forget_gradients()
+        torch.manual_seed(bench.cell.seed)
+        answer = _run(bench, bench.setting(counted), bench.start(0), counter)
+        return compiled_counts(plain.stats, answer.stats, counter)
 
     def _solve(self, y0: State) -> tuple[Answer, Counter]:
         """One forward and backward pass under observation.

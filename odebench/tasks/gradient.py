@@ -38,7 +38,10 @@ class Gradient(Task):
             solution = setting.gradient.solve(setting.solver, setting.field, start, problem.gradient_ts, setting.grid)
             loss = problem.loss(solution.ys)
         answer = Answer(
-            states=named("ys", solution.ys) | {"loss": loss.detach()}, grid=solution.grid, **counts(solution)
+            states=named("ys", solution.ys) | {"loss": loss.detach()},
+            grid=solution.grid,
+            stats=(solution.stats,),
+            **counts(solution),
         )
 
         def backward() -> None:

@@ -19,7 +19,7 @@ class Integrate(Task):
         """One solve; `ys` at the problem's output times."""
         with torch.no_grad():
             solution = setting.solver.solve(setting.field, y0, setting.problem.ts, setting.grid)
-        return Answer(states=named("ys", solution.ys), grid=solution.grid, **counts(solution))
+        return Answer(states=named("ys", solution.ys), grid=solution.grid, stats=(solution.stats,), **counts(solution))
 
     def judge(self, answer: dict[str, Tensor], known: Known) -> dict[str, float | str | Unknown]:
         """Errors at t1 and over the output times."""

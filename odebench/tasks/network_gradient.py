@@ -15,6 +15,7 @@ from odebench.contract import (
     Setting,
     Solution,
     State,
+    Stats,
     Task,
     Unknown,
     parameters_of,
@@ -58,11 +59,13 @@ class NetworkGradient(Task):
         leaves = tuple(leaf.detach().requires_grad_() for leaf in (y0 if is_tuple else (y0,)))
         told: list[dict[str, int | None]] = []
         grids: list[Grid | None] = []
+        stats: list[Stats] = []
 
         def solve(field: Field, z: State) -> Solution:
             solution = setting.gradient.solve(setting.solver, field, z, problem.gradient_ts, setting.grid)
             told.append(counts(solution))
             grids.append(solution.grid)
+            stats.append(solution.stats)
             return solution
 
         with torch.enable_grad():
@@ -71,7 +74,12 @@ class NetworkGradient(Task):
             else:
                 end = problem.network(leaves[0], lambda field, z: _end(solve(field, z)))
                 loss = problem.loss(end.unsqueeze(0))
-        answer = Answer(states=named("y1", end) | {"loss": loss.detach()}, grid=_common(grids), **_together(told))
+        answer = Answer(
+            states=named("y1", end) | {"loss": loss.detach()},
+            grid=_common(grids),
+            stats=tuple(stats),
+            **_together(told),
+        )
 
         def backward() -> None:
             loss.backward()

@@ -36,7 +36,7 @@ class Reversibility(Task):
             there = setting.solver.solve(setting.field, y0, (start, end), setting.grid)
             back = setting.solver.solve(setting.field, there.y1, (end, start), setting.grid)
         states = named("y0", y0) | named("reached", there.y1) | named("returned", back.y1)
-        return Answer(states=states, grid=there.grid, **counts(there, back))
+        return Answer(states=states, grid=there.grid, stats=(there.stats, back.stats), **counts(there, back))
 
     def judge(self, answer: dict[str, Tensor], known: Known) -> dict[str, float | str | Unknown]:
         """The distance between both ends, relative to the first, and the factor between them."""
