@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -25,9 +24,9 @@ HONOURED = {"rtol", "atol", "first_step", "max_steps", "safety", "min_factor", "
 class SymplecticAdjointSolver(ResearchSolver):
     """A method of `torch_symplectic_adjoint.odeint`, a descendant of torchdiffeq 0.1.1.
 
-    * A step that would pass an output time ends there: nothing is interpolated. Fixed-step methods take one step from each time
-      that they are given to the next, so that the points of a grid are given; a grid is repeated by pairs in the same way, with an
-      error that is never too large.
+    * A step that would pass an output time ends there: nothing is interpolated. Methods without an error estimate take one step
+      from each time that they are given to the next, so that the points of a grid are given. Pairs take given steps in the same
+      way, their estimate put aside.
     * The controller is purely integral. Times are float64; the field gets them in the state's dtype, at the end of a step the
       number before it.
     * The library differentiates the choice of the first step. For odebench's own gradient methods a norm that no gradient passes
@@ -42,9 +41,11 @@ class SymplecticAdjointSolver(ResearchSolver):
 
     Attributes:
         method: the library's name.
+        embedded: whether it is an embedded pair, which takes given steps in a way of its own.
     """
 
     method: ClassVar[str]
+    embedded: ClassVar[bool] = False
     code: ClassVar[ResearchCode] = SYMPLECTIC_ADJOINT
     source: ClassVar[str] = SOURCE
 
@@ -99,15 +100,15 @@ class SymplecticAdjointSolver(ResearchSolver):
         if tolerance is None:
             grid = given_grid(grid, times, self.name)
             points, places = outputs_on_points(times, grid, self.name)
-        if self.adaptive:
-            steps = Steps(
-                most=10**9 if tolerance is None else tolerance.max_steps, start=times[0], turned=times[-1] < times[0]
-            )
+        if tolerance is not None:
+            steps = Steps(most=tolerance.max_steps, start=times[0], turned=times[-1] < times[0])
+        if self.embedded:
             method = watched_method(self.library, self.method)
-            options = {"steps": steps} | _options(tolerance, abs(times[-1] - times[0]), constant_steps)
-        rtol, atol = (0.0, math.inf) if tolerance is None else (tolerance.rtol, tolerance.atol)
+            options = {"given": True} if tolerance is None else {"steps": steps, **_options(tolerance, constant_steps)}
+        if tolerance is not None:
+            arguments |= {"rtol": tolerance.rtol, "atol": tolerance.atol}
         t = torch.tensor(points, dtype=torch.float64, device=y.device)
-        ys = function(lent, y, t, rtol=rtol, atol=atol, method=method, options=options, **arguments)
+        ys = function(lent, y, t, method=method, options=options, **arguments)
         if len(places) < len(points):
             ys = ys[places]
         lent.end_forward()
@@ -128,10 +129,8 @@ class SymplecticAdjointSolver(ResearchSolver):
         return grid
 
 
-def _options(tolerance: odebench.Tolerance | None, length: float, constant_steps: bool) -> dict[str, Any]:
-    """Of a pair; without a tolerance, those of steps that reach for more than is left and are cut at each given time."""
-    if tolerance is None:
-        return {"first_step": 2.0 * length, "ifactor": math.inf}
+def _options(tolerance: odebench.Tolerance, constant_steps: bool) -> dict[str, Any]:
+    """The library's options for the controller of a pair."""
     options: dict[str, Any] = {
         "safety": tolerance.safety, "dfactor": tolerance.min_factor, "ifactor": tolerance.max_factor,
     }  # fmt: skip
