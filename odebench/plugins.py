@@ -187,6 +187,9 @@ class Registry:
         """As planning asks: empty, since all that is loaded here can be built here (`interpreters.registry` knows others)."""
         return frozenset()
 
+    def close(self) -> None:
+        """Let go of what it holds besides memory: nothing, where all is loaded here."""
+
     def add(self, entries: Sequence[Entry]) -> None:
         """Add the entries of one plugin, all or none.
 

@@ -51,6 +51,15 @@ class Asking:
         self._child: _Child | None = None
         self.fault: InterpreterError | None = None
 
+    def expect(self, question: Mapping[str, Any]) -> None:
+        """Start the child now, if it will be needed for this question: several start sooner side by side.
+
+        Raises:
+            InterpreterError: it does not start.
+        """
+        if self._child is None and self._kept.get(question) is None:
+            self._child = _Child(self.interpreter, {"prefixes": self.prefixes, "local_files": self._files})
+
     def ask(self, question: Mapping[str, Any]) -> Any:
         """The answer.
 
@@ -62,8 +71,7 @@ class Asking:
         answer = self._kept.get(question)
         if answer is not None:
             return answer
-        if self._child is None:
-            self._child = _Child(self.interpreter, {"prefixes": self.prefixes, "local_files": self._files})
+        self.expect(question)
         try:
             reply = self._child.ask(question)
         except InterpreterError as error:

@@ -16,6 +16,8 @@ from odebench.interpreters.interpreter import Interpreter, look_at
 from odebench.plan.cell import texts_in
 from odebench.plugins import ENTRY_POINT_GROUP, PluginFailure, Registry, Source, build_registry
 
+_DESCRIBE = {"ask": "describe"}
+
 
 @dataclass(kw_only=True)
 class WideRegistry(Registry):
@@ -89,20 +91,25 @@ def build_wide_registry(
         installed = {point.name for point in metadata.entry_points(group=ENTRY_POINT_GROUP)}
         elsewhere = {name for name in wanted if name in foreign or name not in found}
         prefixes = (installed if prefixes is None else set(prefixes)) - elsewhere
-    here = build_registry(prefixes=prefixes, local_files=local_files, strict=strict)
-    registry = WideRegistry(sources=here.sources, failures=[*here.failures, *failures], _entries=here._entries)
+    registry = WideRegistry(
+        askings=[
+            Asking(where, [name for name, other in foreign.items() if other == where], local_files)
+            for where in dict.fromkeys(foreign.values())
+        ]
+    )
     try:
-        for interpreter in dict.fromkeys(foreign.values()):
-            living = [name for name, where in foreign.items() if where == interpreter]
-            asking = Asking(interpreter, living, local_files)
-            registry.askings.append(asking)
-            for name in living:
-                try:
-                    _join(registry, asking, name, strict)
-                except InterpreterError as error:
-                    if not tolerant:
-                        raise
-                    registry.failures.append(_failure(name, error))
+        for asking in registry.askings:
+            asking.expect(_DESCRIBE | {"prefix": asking.prefixes[0]})
+        here = build_registry(prefixes=prefixes, local_files=local_files, strict=strict)
+        registry.sources, registry.failures, registry._entries = here.sources, here.failures + failures, here._entries
+        living = [(asking, name) for asking in registry.askings for name in asking.prefixes]
+        for home, name in living:
+            try:
+                _join(registry, home, name, strict)
+            except InterpreterError as error:
+                if not tolerant:
+                    raise
+                registry.failures.append(_failure(name, error))
     except BaseException:
         registry.close()
         raise
@@ -136,7 +143,7 @@ def _join(registry: WideRegistry, asking: Asking, name: str, strict: bool) -> No
     interpreter = asking.interpreter
     plugin = interpreter.plugin(name)
     source = Source(plugin=name, distribution=plugin.distribution, version=plugin.version, interpreter=interpreter)
-    told = asking.ask({"ask": "describe", "prefix": name})
+    told = asking.ask(_DESCRIBE | {"prefix": name})
     for failure in told["failures"]:
         message = f"in the interpreter {interpreter.path}: {failure['message']}"
         if strict:

@@ -25,7 +25,7 @@ class Remark:
 
 def remarks(frame: pd.DataFrame) -> list[Remark]:
     """What a reader of these rows should know before believing them."""
-    found = [*_outcomes(frame), *_counters(frame)]
+    found = [*_outcomes(frame), *_interpreters(frame), *_counters(frame)]
     solves = frame[~studies(frame)]
     # Trainings, and what needs them, are not timed and have no reference.
     return found if solves.empty else [*found, *_references(solves), *_memory(solves), *_times(solves)]
@@ -40,6 +40,20 @@ def _outcomes(frame: pd.DataFrame) -> Iterator[Remark]:
         counts = ", ".join(f"{n} {word.replace('_', ' ')}" for word, n in failed["outcome"].value_counts().items())
         yield Remark(f"{len(failed)} of {len(asked)} cells failed ({counts}). Where methods are ranked, they count as "
                      "infinitely expensive.", "bad")  # fmt: skip
+
+
+def _interpreters(frame: pd.DataFrame) -> Iterator[Remark]:
+    """Cells of plugins that live in another interpreter name its Python among their versions; all others do not."""
+    versions = drawn(frame)["plugin_versions"].fillna("")
+    python = versions.str.extract(r"(?:^|, )python ([^,]+)", expand=False)
+    if python.notna().any():
+        torch = versions.str.extract(r"(?:^|, )torch ([^,]+)", expand=False)
+        there, here = torch[python.notna()], torch[python.isna()]
+        told = [" and ".join(sorted(set(python.dropna()))), *(f"torch {one}" for one in sorted(set(there.dropna())))]
+        same = "the same torch as" if set(there.dropna()) == set(here.dropna()) else "another torch than"
+        yield Remark(
+            f"{len(there)} of {len(versions)} cells were measured in another interpreter ({', '.join(told)}), with {same} the rest."
+        )
 
 
 def _counters(frame: pd.DataFrame) -> Iterator[Remark]:

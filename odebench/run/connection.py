@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from odebench.run import processes
+
 
 class Connection:
     """Starts a supervisor, gives it orders, and hears what it tells.
@@ -84,10 +86,12 @@ class Connection:
         """The end of what it printed."""
         return self._log.read_text(errors="replace")[-most:] if self._log.exists() else ""
 
-    def dismiss(self) -> None:
-        """End it: the end of its socket makes it kill its children and go."""
+    def dismiss(self, *, at_once: bool = False) -> None:
+        """End it: the end of its socket makes it kill its children and go, unless it hangs and has to be killed `at_once`."""
         self._send({"order": "go"})
         self.control.close()
+        if at_once:
+            processes.kill(self._process.pid, group=True)
         try:
             self._process.wait(5.0)
         except subprocess.TimeoutExpired:

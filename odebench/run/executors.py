@@ -296,7 +296,7 @@ class Executors:
         """Another interpreter does not measure: that costs the cells that need it, which the next run asks again."""
         interpreter = server.environment.interpreter
         told = server.connection.printed(4000)
-        self._dismiss(server)
+        self._dismiss(server, at_once=True)
         said = f" It said: {' '.join(told.split())[-_SAID:]}" if told.strip() else ""
         reason = f"The interpreter {interpreter} {what} when it was started to measure.{said} Try: {interpreter} -c 'import odebench.run.worker'"
         self._unusable[interpreter] = reason
@@ -335,11 +335,11 @@ class Executors:
             self._hand(job, other)
         return True
 
-    def _dismiss(self, server: _Server) -> None:
-        """End a supervisor: the end of its socket makes it kill its children and go."""
+    def _dismiss(self, server: _Server, *, at_once: bool = False) -> None:
+        """End a supervisor: the end of its socket makes it kill its children and go, unless it is to be killed `at_once`."""
         self._servers.remove(server)
         self._selector.unregister(server.connection.control)
-        server.connection.dismiss()
+        server.connection.dismiss(at_once=at_once)
 
 
 def result_of(message: dict[str, Any], folder: Path, limit_s: float) -> dict[str, Any]:

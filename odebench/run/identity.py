@@ -43,6 +43,7 @@ def identities_of(cells: Iterable[Cell], registry: Registry) -> dict[str, Identi
     """Identities by cell id; one that needs others is as fresh as they are, where they are among `cells`."""
     cells = {cell.id: cell for cell in cells}
     own = {name: identity_of(cell, registry) for name, cell in cells.items()}
+    registry.close()
 
     def whole(name: str) -> Identity:
         found = own[name]
@@ -109,7 +110,8 @@ def _used_code(cell: Cell, registry: Registry) -> dict[str, str]:
     if cell.solver.name not in registry.names("solver"):
         return {}
     entry = registry.get("solver", cell.solver.name)
-    if entry.origin.interpreter is None and not getattr(entry.factory, "used_code", None):
+    # What a class elsewhere computes is not told with it, and has to be asked for.
+    if not getattr(entry.factory, "used_code", entry.origin.interpreter is not None):
         return {}
     try:
         return dict(entry.build(**cell.solver.parameters).used_code)
