@@ -49,6 +49,10 @@ class IncompatibleError(OdebenchError):
     """Two things that cannot work together: a gradient method and a solver, a field and a grid, a dtype and a device."""
 
 
+class CompileError(IncompatibleError):
+    """A solve cannot be compiled: its solver, its gradient method or its field does not allow it."""
+
+
 class FieldError(OdebenchError):
     """A vector field returned something that is no derivative of the state it was given."""
 

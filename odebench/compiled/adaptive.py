@@ -1,0 +1,305 @@
+"""Steps with control of the step size, as one loop in one graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch._higher_order_ops.while_loop import while_loop
+
+from odebench.compiled.emission import Emission
+from odebench.compiled.field_graph import FieldGraph
+from odebench.compiled.lanes import Lanes
+from odebench.compiled.traced_field import Shape, TracedField
+from odebench.numerics import ExplicitRungeKutta
+from odebench.numerics.outputs import CLOSE
+
+RUNNING, TOO_SMALL = 0, 1
+"""What a loop says of itself: it can go on, or a step would have to be shorter than the smallest allowed."""
+
+
+class State(NamedTuple):
+    """Where a loop is between two attempts; float64 where nothing else is said, of shape `()`, or `(batch,)` by row.
+
+    Attributes:
+        t: time reached.
+        dt: signed length of the next attempt.
+        previous: scaled error of the last accepted step.
+        resting: whether the last attempt was refused, after which a step does not grow; bool.
+        pending: index of the next output time; int64.
+        y: packed state.
+        slope: the derivative there, or an empty tensor where steps do not take it over.
+    """
+
+    t: Tensor
+    dt: Tensor
+    previous: Tensor
+    resting: Tensor
+    pending: Tensor
+    y: Tensor
+    slope: Tensor
+
+
+class Chunk(NamedTuple):
+    """What one run of the program gives.
+
+    Attributes:
+        state: where it stopped.
+        steps: number of steps accepted (by row: in which some row was); int64, `()`.
+        attempts: number of attempts; by row, of refused steps in all rows; int64, `()`.
+        status: `RUNNING` or `TOO_SMALL`; int64, `()`.
+        grid: start and length of each step, `(room + 1, 2)` or `(room + 1, 2, batch)`; valid up to `steps`.
+        states: packed state at the start of each step, `(room + 1, *y)`, where it was asked for; else empty.
+        outputs: states at the output times, `(times, *y)`; those that were met.
+        evaluations: of the field, to begin with and in an attempt.
+    """
+
+    state: State
+    steps: Tensor
+    attempts: Tensor
+    refused: Tensor
+    status: Tensor
+    grid: Tensor
+    states: Tensor
+    outputs: Tensor
+    evaluations: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adaptive:
+    """The program that solves under a tolerance.
+
+    Args:
+        solver: a method with an error estimate.
+        graph, shape, lanes: the field, its state, and whose steps they are.
+        emission: what is stored for output times.
+        outputs: whether there are output times between the first and the last.
+        keep: whether the state at the start of each step is stored.
+        guess: whether the first step is to be found.
+    """
+
+    solver: ExplicitRungeKutta
+    graph: FieldGraph
+    shape: Shape
+    lanes: Lanes
+    emission: Emission
+    outputs: bool
+    keep: bool
+    guess: bool
+
+    def __call__(
+        self,
+        ts: Tensor,
+        settings: Tensor,
+        limit: Tensor,
+        room: Tensor,
+        fresh: Tensor,
+        state: Sequence[Tensor],
+        given: Tensor,
+        tensors: Sequence[Tensor],
+    ) -> Chunk:
+        """Go on from `state` until the last time, until `room` steps are full, or for `limit` attempts.
+
+        Args:
+            ts: output times, float64.
+            settings: numbers of the step control, in the order of `settings_of`.
+            limit: most attempts.
+            room: any tensor with as many rows as steps can be stored.
+            fresh: whether this is the start: then the slope and, where it is to be found, the first step are computed.
+            given: states at the output times that were met before.
+        """
+        solver, lanes, emission, start = self.solver, self.lanes, self.emission, State(*state)
+        probe_field = self._field(tensors)
+        probe = solver.step(
+            probe_field,
+            lanes.time(start.t, start.y),
+            lanes.length(start.dt, start.y),
+            start.y,
+            start.slope,
+            error=True,
+            dense=emission.inside,
+        )
+        takes_over = probe.carry is not None
+        begin = self._begin(ts, settings, fresh, start, tensors, takes_over)
+        start = start._replace(dt=begin[0], slope=begin[1])
+        count = ts.shape[0]
+        index = _columns(torch.arange(count, device=ts.device), start.t)
+        size = room.shape[0] + 1
+        # One buffer for what is stored together: two empty ones of one shape would be taken for the same.
+        grid = start.t.new_empty((size, 2, *start.t.shape))
+        states = start.y.new_empty((size, *start.y.shape)) if self.keep else None
+        slots = count + 1 if not lanes.by_row else size
+        stored = start.y.new_empty((slots, len(emission.tensors(probe)), *start.y.shape)) if self.outputs else None
+        zero = torch.zeros((), dtype=torch.int64, device=ts.device)
+
+        def going(n, attempts, refusals, status, used, where, slot, t, dt, previous, resting, pending, y, slope):
+            return (status == RUNNING) & (attempts < limit) & (n < room.shape[0]) & (pending < count).any()
+
+        def attempt(n, attempts, refusals, status, used, where, slot, t, dt, previous, resting, pending, y, slope):
+            rtol, atol, safety, least, most, integral, proportional, inverse, smallest = settings.unbind()
+            direction = torch.sign(ts[-1] - ts[0])
+            columns = _columns(ts, t)
+            active = pending < count
+            goal = ts[-1] if solver.interpolates else ts[pending.clamp(max=count - 1)]
+            last = direction * (t + dt * (1.0 + CLOSE) - goal) >= 0.0
+            length = torch.where(active, torch.where(last, goal - t, dt), 0.0)
+            ahead = torch.where(last & active, goal, t + length)
+            step = solver.step(
+                self._field(tensors),
+                lanes.time(t, y),
+                lanes.length(length, y),
+                y,
+                slope if takes_over else None,
+                error=True,
+                dense=emission.inside,
+            )
+            error = lanes.norm(step.error, torch.maximum(y.abs(), step.y1.abs()), rtol, atol)
+            accepted = active & (error <= 1.0)
+            refused = active & ~accepted
+            growth = safety * error.clamp_min(1e-30) ** -integral * previous**proportional
+            growth = torch.minimum(torch.maximum(growth, least), torch.where(resting, 1.0, most))
+            shrink = torch.where(error.isfinite(), safety * error**-inverse, least)
+            shrink = torch.maximum(shrink, least).clamp(max=1.0)
+            # A step cut short to meet a time says nothing against the length that was planned.
+            grown = torch.where(
+                last & (growth >= 1.0), direction * torch.maximum((length * growth).abs(), dt.abs()), length * growth
+            )
+            following = torch.where(accepted, grown, torch.where(refused, length * shrink, dt))
+            reached = (direction * (ahead - columns) >= -CLOSE * length.abs()).sum(0)
+            met = torch.where(accepted, torch.maximum(pending, reached), pending)
+            any_step = accepted.any()
+
+            grid.index_copy_(0, n.reshape(1), torch.stack((t, torch.where(accepted, length, 0.0)))[None])
+            if states is not None:
+                states.index_copy_(0, n.reshape(1), y[None])
+            if stored is not None:
+                hit = (index >= pending) & (index < met)
+                where = torch.where(hit, n, where)
+                slot = torch.where(hit, used, slot)
+                stored.index_copy_(0, used.reshape(1), torch.stack(emission.tensors(step))[None])
+                used = used + hit.any()
+            else:
+                where, slot, used = where.clone(), slot.clone(), used.clone()
+
+            now = torch.where(accepted, ahead, t)
+            open_ = met < count
+            target = ts[-1] if solver.interpolates else ts[met.clamp(max=count - 1)]
+            ends = direction * (now + following * (1.0 + CLOSE) - target) >= 0.0
+            small = (open_ & ~ends & (following.abs() < smallest)).any()
+            return (
+                n + any_step,
+                attempts + 1,
+                refusals + refused.sum(),
+                torch.where(small, TOO_SMALL, status),
+                used,
+                where,
+                slot,
+                now,
+                following,
+                torch.where(accepted, error.clamp_min(1e-4), previous),
+                torch.where(active, refused, resting),
+                met,
+                lanes.choose(accepted, step.y1, y),
+                lanes.choose(accepted, step.carry, slope) if takes_over else slope.clone(),
+            )
+
+        nowhere = torch.full((count if self.outputs else 0, *start.t.shape), -1, dtype=torch.int64, device=ts.device)
+        n, attempts, refusals, status, _, where, slot, *end = while_loop(
+            going,
+            attempt,
+            (zero, zero.clone(), zero.clone(), zero.clone(), zero.clone(), nowhere, nowhere.clone(), *_own(start)),
+        )
+        outputs = given.clone()
+        if stored is not None:
+            outputs = self._interpolated(stored, where, slot, _columns(ts, start.t), grid, given)
+        evaluations = (2 if self.guess else int(takes_over), probe_field.evaluations)
+        kept = states if states is not None else start.y.new_empty(0)
+        return Chunk(State(*end), n, attempts, refusals, status, grid, kept, outputs, evaluations)
+
+    def _field(self, tensors: Sequence[Tensor]) -> TracedField:
+        return TracedField(self.graph, self.shape, tensors)
+
+    def _begin(
+        self,
+        ts: Tensor,
+        settings: Tensor,
+        fresh: Tensor,
+        start: State,
+        tensors: Sequence[Tensor],
+        takes_over: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """The first step and the first slope, computed where `fresh` is true: a loop that is run once or not at all."""
+        lanes, y, t = self.lanes, start.y, start.t
+
+        def not_begun(fresh, dt, slope):
+            return fresh.clone()
+
+        def begin(fresh, dt, slope):
+            field = self._field(tensors)
+            slope = field(lanes.time(t, y), y)
+            if self.guess:
+                dt = _first_step(lanes, field, ts, t, y, slope, settings)
+            return torch.zeros_like(fresh), dt.clone(), slope.clone()
+
+        if not (self.guess or takes_over):
+            return start.dt, start.slope
+        return while_loop(not_begun, begin, (fresh.clone(), start.dt.clone(), start.slope.clone()))[1:]
+
+    def _interpolated(
+        self, stored: Tensor, where: Tensor, slot: Tensor, columns: Tensor, grid: Tensor, given: Tensor
+    ) -> Tensor:
+        met, rows, slot = where >= 0, where.clamp_min(0), slot.clamp_min(0)
+        if self.lanes.by_row:
+            batch = torch.arange(where.shape[1], device=where.device)
+            t, dt = grid[rows, 0, batch], grid[rows, 1, batch]
+            at = [stored[slot, index, batch] for index in range(stored.shape[1])]
+        else:
+            t, dt = grid[rows, 0], grid[rows, 1]
+            at = [stored[slot, index] for index in range(stored.shape[1])]
+        share = (columns - t) / torch.where(met, dt, 1.0)
+        share = torch.where((share - 1.0).abs() <= CLOSE, 1.0, share)
+        shape = (*share.shape, *(1,) * (given.dim() - share.dim()))
+        wide = lambda values: values.reshape(shape).to(self.lanes.dtype)  # noqa: E731
+        return torch.where(met.reshape(shape), self.emission.states(at, wide(share), wide(dt)), given)
+
+
+def _columns(values: Tensor, lanes: Tensor) -> Tensor:
+    """One value for each output time, to be compared with one for each lane."""
+    return values.reshape(-1, *(1,) * lanes.dim())
+
+
+def _own(state: State) -> tuple[Tensor, ...]:
+    """Copies, which a loop may carry: it may not carry its program's inputs, nor one tensor twice."""
+    return tuple(tensor.clone() for tensor in state)
+
+
+def _first_step(
+    lanes: Lanes,
+    field: TracedField,
+    ts: Tensor,
+    t: Tensor,
+    y: Tensor,
+    slope: Tensor,
+    settings: Tensor,
+) -> Tensor:
+    """`step_control.first_step`, in tensors.
+
+    Source: E. Hairer, S. P. Nørsett, G. Wanner, "Solving ODEs I", 2nd ed., section II.4, "Starting Step Size".
+    """
+    rtol, atol, *_, inverse, smallest = settings.unbind()
+    span = (ts[-1] - ts[0]).abs()
+    direction = torch.sign(ts[-1] - ts[0])
+    size = y.abs()
+    d0, d1 = lanes.norm(y, size, rtol, atol), lanes.norm(slope, size, rtol, atol)
+    h0 = torch.where((d0 >= 1e-5) & (d1 >= 1e-5), 0.01 * d0 / d1, 1e-6)
+    h0 = torch.minimum(torch.where(h0 == 0.0, 1e-6, h0), span)
+    ahead = field(lanes.time(t + direction * h0, y), y + lanes.length(direction * h0, y) * slope)
+    d2 = lanes.norm(ahead - slope, size, rtol, atol) / h0
+    steepest = torch.maximum(d1, d2)
+    h1 = torch.where(steepest <= 1e-15, (h0 * 1e-3).clamp_min(1e-6), (0.01 / steepest) ** inverse)
+    step = torch.minimum(torch.minimum(100.0 * h0, h1), span)
+    step = torch.where(step.isfinite() & (step > 0.0), step, h0)
+    return direction * torch.maximum(step, smallest)

@@ -1,0 +1,209 @@
+"""A field as one graph of tensor operations, with every tensor that it uses as an input."""
+
+from __future__ import annotations
+
+import re
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from odebench.contract import Field
+from odebench.errors import CompileError
+
+MOST_GRAPHS = 16
+"""A field whose graph has to be made more often than this is not compiled: something in it changes with every solve."""
+
+MOST_FIELDS = 256
+"""So many different fields are remembered; the one that was used longest ago goes first."""
+
+
+class FieldGraph:
+    """The operations of a field, as `graph(t, leaves, tensors)`.
+
+    Attributes:
+        uses_time: whether the field depends on the time.
+        programs: what was compiled from it, by what it was compiled for.
+    """
+
+    def __init__(self, module: torch.fx.GraphModule) -> None:
+        self.module = module
+        self.uses_time = True
+        self.programs: dict[Any, Any] = {}
+        self._sizes: dict[int, tuple[int, int]] = {}
+        self._places: tuple[Any, ...] | None = None
+
+    def tensors_of(self, arguments: Sequence[Any], t: Tensor, leaves: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """What among the graph's arguments is neither the time, nor the state, nor the size of either."""
+        if self._places is None:
+            self._places = tuple(self._place(argument, t, leaves) for argument in arguments)
+            self.uses_time = ("time", 0) in self._places
+        return tuple(a for a, place in zip(arguments, self._places, strict=True) if place[0] == "tensor")
+
+    def __call__(self, t: Tensor, leaves: Sequence[Tensor], tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The derivatives of the state's tensors."""
+        others = iter(tensors)
+        arguments = []
+        for kind, index in self._places:
+            if kind == "time":
+                arguments.append(t)
+            elif kind == "state":
+                arguments.append(leaves[index])
+            elif kind == "size":
+                arguments.append(leaves[index[0]].shape[index[1]])
+            else:
+                arguments.append(next(others))
+        return self.module(*arguments)
+
+    def _place(self, argument: Any, t: Tensor, leaves: Sequence[Tensor]) -> tuple[str, Any]:
+        if argument is t:
+            return "time", 0
+        for index, leaf in enumerate(leaves):
+            if argument is leaf:
+                return "state", index
+        if isinstance(argument, Tensor):
+            return "tensor", 0
+        for index, leaf in enumerate(leaves):
+            for dimension, size in enumerate(leaf.shape):
+                if size == argument:
+                    return "size", (index, dimension)
+        raise CompileError(f"The field uses the number {argument!r}, which changes between solves and is no tensor. Make it one.")
+
+
+class _Capture:
+    """Makes graphs of fields of one kind, and finds the one that fits each call.
+
+    The guards of TorchDynamo are checked at each call: a field that changed since (a number that it holds, its training mode,
+    the dtype of a parameter) gets a new graph.
+    """
+
+    def __init__(self) -> None:
+        self._found: tuple[FieldGraph, tuple[Any, ...]] | None = None
+        self._call = torch.compile(
+            _called, fullgraph=True, backend=self._receive, recompile_limit=MOST_GRAPHS, isolate_recompiles=True
+        )
+
+    def __call__(self, field: Field, t: Tensor, leaves: tuple[Tensor, ...], is_tuple: bool) -> tuple[FieldGraph, tuple]:
+        self._found = None
+        with torch.no_grad():
+            self._call(field, t, leaves, is_tuple)
+        if self._found is None:
+            raise CompileError("The field computes nothing from its arguments that a graph could hold.")
+        graph, arguments = self._found
+        self._found = None
+        return graph, arguments
+
+    def _receive(self, module: torch.fx.GraphModule, examples: list[Any]) -> Callable[..., tuple[Any, ...]]:
+        _refuse_effects(module)
+        graph = FieldGraph(module)
+        outputs = len(next(iter(module.graph.find_nodes(op="output"))).args[0])
+
+        def receive(*arguments: Any) -> tuple[Any, ...]:
+            self._found = (graph, arguments)
+            # What is returned goes nowhere; it only has to be as many tensors as the graph gives.
+            return tuple(next(a for a in arguments if isinstance(a, Tensor)) for _ in range(outputs))
+
+        return receive
+
+
+def _called(field: Field, t: Tensor, leaves: tuple[Tensor, ...], is_tuple: bool) -> tuple[Tensor, ...]:
+    derivative = field(t, leaves if is_tuple else leaves[0])
+    return tuple(derivative) if is_tuple else (derivative,)
+
+
+def capture(field: Field, t: Tensor, leaves: tuple[Tensor, ...], is_tuple: bool) -> tuple[FieldGraph, tuple[Tensor, ...]]:
+    """The graph of `field`, and the tensors that it uses besides its arguments: parameters, buffers, what it closes over.
+
+    Raises:
+        CompileError: the field is not one graph, is random, or changes what it holds.
+    """
+    for leaf in leaves:
+        if leaf.dim() and leaf.shape[0] > 1:
+            torch._dynamo.maybe_mark_dynamic(leaf, 0)
+    if t.dim() and t.shape[0] > 1:
+        torch._dynamo.maybe_mark_dynamic(t, 0)
+    try:
+        graph, arguments = _capture_of(field)(field, t, leaves, is_tuple)
+    except CompileError:
+        raise
+    except Exception as cause:
+        raise CompileError(f"The field is not one graph: {_told(cause)}") from cause
+    return graph, graph.tensors_of(arguments, t, leaves)
+
+
+_captures: OrderedDict[Any, tuple[Any, _Capture]] = OrderedDict()
+
+
+def _capture_of(field: Field) -> _Capture:
+    """What makes the graphs of fields whose code is the same: they often differ in the tensors alone."""
+    owner = getattr(field, "__self__", field)
+    key = (getattr(field, "__code__", None) or type(owner), getattr(field, "__func__", None), _structure(owner))
+    if key not in _captures:
+        _captures[key] = (None, _Capture())
+        if len(_captures) > MOST_FIELDS:
+            _captures.popitem(last=False)
+    _captures.move_to_end(key)
+    return _captures[key][1]
+
+
+def _structure(owner: Any) -> Any:
+    """What keeps fields of one class apart that are built differently: they would use up each other's graphs."""
+    if not isinstance(owner, torch.nn.Module):
+        return None
+    return tuple((name, type(module)) for name, module in owner.named_modules())
+
+
+class _Operations(TorchDispatchMode):
+    """Which operations draw random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.random: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if torch.Tag.nondeterministic_seeded in function.tags:
+            self.random.append(str(function.overloadpacket))
+        return function(*args, **(kwargs or {}))
+
+
+def _refuse_effects(module: torch.fx.GraphModule) -> None:
+    """Raise where the graph is random, or writes into what it is given."""
+    nodes = module.graph.find_nodes(op="placeholder")
+    values = [node.meta.get("example_value") for node in nodes]
+    versions = [value._version if isinstance(value, Tensor) else 0 for value in values]
+    with torch.no_grad(), _Operations() as operations:
+        module(*values)
+    if operations.random:
+        raise CompileError(
+            f"The field draws random numbers ({operations.random[0]}), and a compiled solve cannot draw the same ones again. Put "
+            "it into evaluation mode, or solve without compile."
+        )
+    for node, value, version in zip(nodes, values, versions, strict=True):
+        if isinstance(value, Tensor) and value._version != version:
+            raise CompileError(
+                f"The field writes into {_plain(node.name)}, as normalisation does in training mode. Put it into evaluation mode, "
+                "let it compute a new tensor, or solve without compile."
+            )
+
+
+def _plain(name: str) -> str:
+    """A name as it stands in the field, from that of a graph's input."""
+    name = re.sub(r"^[Ll]_|_$", "", name)
+    return repr(name.replace("_modules_", ".").replace("_parameters_", ".").replace("_buffers_", "."))
+
+
+def _told(cause: BaseException) -> str:
+    """The reason in one sentence, with the line of the user's code."""
+    text = str(cause)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    reason = next((line for line in lines if line.startswith("Explanation:")), lines[0] if lines else type(cause).__name__)
+    reason = reason.removeprefix("Explanation:").strip()
+    places = re.findall(r'File "([^"]+)", line (\d+), in (\S+)\n\s*(.+)', text)
+    if places:
+        file, line, function, code = places[-1]
+        return f"{reason} At {file}, line {line}, in {function}: {code.strip()}"
+    return reason

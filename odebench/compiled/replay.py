@@ -1,0 +1,137 @@
+"""Steps of a given grid, as one loop in one graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch._higher_order_ops.while_loop import while_loop
+
+from odebench.compiled.emission import Emission
+from odebench.compiled.field_graph import FieldGraph
+from odebench.compiled.lanes import Lanes
+from odebench.compiled.traced_field import Shape, TracedField
+from odebench.numerics import ExplicitRungeKutta
+
+
+class Placed(NamedTuple):
+    """Which output time lies in which step.
+
+    Attributes:
+        slots: for each step, where it is stored that it has output times; the number of such steps where it has none;
+            int64, `(steps,)`.
+        slot: for each output time but the first, where its step is stored; int64, `(times - 1,)` or `(times - 1, batch)`.
+        share: where in that step it lies; float64, likewise.
+        dt: length of that step; likewise.
+    """
+
+    slots: Tensor
+    slot: Tensor
+    share: Tensor
+    dt: Tensor
+
+
+class Replayed(NamedTuple):
+    """What the program gives.
+
+    Attributes:
+        y: packed state at the end of the grid.
+        states: packed states as `rows` asks for them, `(kept + 1, *y)`; the last row means nothing.
+        outputs: states at the output times but the first, `(times - 1, *y)`; empty where none was asked for.
+        evaluations: of the field, to begin with and in a step.
+    """
+
+    y: Tensor
+    states: Tensor
+    outputs: Tensor
+    evaluations: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """The program that takes the steps of a grid.
+
+    Args:
+        solver, graph, shape, lanes: the method, the field, its state, and whose steps they are.
+        emission: what is stored for output times.
+        outputs: whether there are output times besides the last.
+        keep: whether states at the starts of steps are stored.
+    """
+
+    solver: ExplicitRungeKutta
+    graph: FieldGraph
+    shape: Shape
+    lanes: Lanes
+    emission: Emission
+    outputs: bool
+    keep: bool
+
+    def __call__(
+        self, y: Tensor, grid: Tensor, rows: Tensor, kept: Tensor, placed: Sequence[Tensor], tensors: Sequence[Tensor]
+    ) -> Replayed:
+        """Take the steps of `grid`.
+
+        Args:
+            y: packed state at its start.
+            grid: start and length of each step, float64, `(steps, 2)` or `(steps, 2, batch)`.
+            rows: where the state at the start of each step is stored; the number of those that are wanted where it is not.
+            kept: any tensor with as many rows as states are wanted.
+            placed: the output times.
+        """
+        solver, lanes, emission = self.solver, self.lanes, self.emission
+        placed = Placed(*placed) if self.outputs else None
+        probe_field = self._field(tensors)
+        probe = self._step(probe_field, grid[0, 0], grid[0, 1], y, None)
+        # Where a step gives the derivative at its end, the next step takes it over.
+        takes_over = probe.carry is not None
+        slope = self._field(tensors)(lanes.time(grid[0, 0], y), y).clone() if takes_over else y.new_empty(0)
+        states = y.new_empty((kept.shape[0] + 1, *y.shape)) if self.keep else None
+        stored = None
+        if placed is not None:
+            stored = y.new_empty((placed.slot.shape[0] + 1, len(emission.tensors(probe)), *y.shape))
+
+        def going(n, y, slope):
+            return n < grid.shape[0]
+
+        def advance(n, y, slope):
+            at = n.reshape(1)
+            here = grid.index_select(0, at).squeeze(0)
+            step = self._step(self._field(tensors), here[0], here[1], y, slope if takes_over else None)
+            if states is not None:
+                states.index_copy_(0, rows.index_select(0, at), y[None])
+            if stored is not None:
+                stored.index_copy_(0, placed.slots.index_select(0, at), torch.stack(emission.tensors(step))[None])
+            return n + 1, step.y1.clone(), step.carry.clone() if takes_over else slope.clone()
+
+        zero = torch.zeros((), dtype=torch.int64, device=grid.device)
+        _, end, _ = while_loop(going, advance, (zero, y.clone(), slope))
+        outputs = y.new_empty(0)
+        if placed is not None:
+            outputs = interpolated(emission, lanes, stored, placed, y.dim())
+        evaluations = (int(takes_over), probe_field.evaluations - takes_over)
+        return Replayed(end, states if states is not None else y.new_empty(0), outputs, evaluations)
+
+    def _field(self, tensors: Sequence[Tensor]) -> TracedField:
+        return TracedField(self.graph, self.shape, tensors)
+
+    def _step(self, field: TracedField, t: Tensor, dt: Tensor, y: Tensor, slope: Tensor | None):
+        lanes = self.lanes
+        return self.solver.step(
+            field, lanes.time(t, y), lanes.length(dt, y), y, slope, dense=self.emission.inside and self.outputs
+        )
+
+
+def interpolated(emission: Emission, lanes: Lanes, stored: Tensor, placed: Placed, dimensions: int) -> Tensor:
+    """The states at the output times, from what was stored of their steps."""
+    slot = placed.slot
+    if lanes.by_row:
+        batch = torch.arange(slot.shape[1], device=slot.device)
+        at = [stored[slot, index, batch] for index in range(stored.shape[1])]
+    else:
+        at = [stored[slot, index] for index in range(stored.shape[1])]
+    shape = (*slot.shape, *(1,) * (1 + dimensions - slot.dim()))
+    wide = lambda values: values.reshape(shape).to(lanes.dtype)  # noqa: E731
+    return emission.states(at, wide(placed.share), wide(placed.dt))

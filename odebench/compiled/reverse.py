@@ -1,0 +1,121 @@
+"""The gradient of steps, from the last to the first, as one loop in one graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch._higher_order_ops.while_loop import while_loop
+
+from odebench.compiled.emission import Emission
+from odebench.compiled.field_graph import FieldGraph
+from odebench.compiled.lanes import Lanes
+from odebench.compiled.replay import Placed, interpolated
+from odebench.compiled.traced_field import Shape, TracedField
+from odebench.numerics import ExplicitRungeKutta
+
+
+class Reversed(NamedTuple):
+    """What the program gives.
+
+    Attributes:
+        y: cotangent of the packed state at the start of the first step.
+        gradients: of the tensors that want one, added to those given.
+        evaluations: of the field, in a step.
+    """
+
+    y: Tensor
+    gradients: tuple[Tensor, ...]
+    evaluations: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reverse:
+    """The program that goes back through stored steps: each is computed again and differentiated.
+
+    Args:
+        solver, graph, shape, lanes: the method, the field, its state, and whose steps they are.
+        emission: what the forward program stored for output times.
+        outputs: whether there are cotangents of output times besides that of the end.
+        wanted: which of the field's tensors want a gradient.
+    """
+
+    solver: ExplicitRungeKutta
+    graph: FieldGraph
+    shape: Shape
+    lanes: Lanes
+    emission: Emission
+    outputs: bool
+    wanted: tuple[int, ...]
+
+    def __call__(
+        self,
+        cotangent: Tensor,
+        grid: Tensor,
+        states: Tensor,
+        placed: Sequence[Tensor],
+        cotangents: Tensor,
+        gradients: Sequence[Tensor],
+        tensors: Sequence[Tensor],
+    ) -> Reversed:
+        """Go back through the steps of `grid`.
+
+        Args:
+            cotangent: of the packed state at the end of the last step.
+            grid: start and length of each step, float64, `(steps, 2)` or `(steps, 2, batch)`.
+            states: packed state at the start of each step, in at least as many rows.
+            placed: the output times in these steps.
+            cotangents: of the states at these times, `(times, *y)`.
+            gradients: what the gradients are added to.
+        """
+        lanes, emission = self.lanes, self.emission
+        placed = Placed(*placed) if self.outputs else None
+        counted = TracedField(self.graph, self.shape, tensors)
+        probe = self._step(counted, grid[0, 0], grid[0, 1], states[0])
+        weights = None
+        if placed is not None:
+            # Linear in what was stored, so that its derivative is the same at zero.
+            shape = (placed.slot.shape[0] + 1, len(emission.tensors(probe)), *cotangent.shape)
+            stored = cotangent.new_zeros(shape)
+            _, pull = torch.func.vjp(
+                lambda stored: interpolated(emission, lanes, stored, placed, cotangent.dim()), stored
+            )
+            (weights,) = pull(cotangents)
+            weights = weights.clone()
+        differentiated = [tensors[index] for index in self.wanted]
+
+        def going(n, cotangent, *gradients):
+            return n >= 0
+
+        def back(n, cotangent, *gradients):
+            at = n.reshape(1)
+            here = grid.index_select(0, at).squeeze(0)
+            y = states.index_select(0, at).squeeze(0)
+
+            def forward(y, *differentiated):
+                replaced = list(tensors)
+                for index, tensor in zip(self.wanted, differentiated, strict=True):
+                    replaced[index] = tensor
+                step = self._step(TracedField(self.graph, self.shape, replaced), here[0], here[1], y)
+                return (step.y1, torch.stack(emission.tensors(step))) if weights is not None else step.y1
+
+            _, pull = torch.func.vjp(forward, y, *differentiated)
+            if weights is None:
+                pulled = pull(cotangent)
+            else:
+                slot = placed.slots.index_select(0, at)
+                pulled = pull((cotangent, weights.index_select(0, slot).squeeze(0)))
+            sums = tuple(total + gradient for total, gradient in zip(gradients, pulled[1:], strict=True))
+            return n - 1, pulled[0].clone(), *sums
+
+        last = torch.full((), grid.shape[0] - 1, dtype=torch.int64, device=grid.device)
+        _, start, *totals = while_loop(going, back, (last, cotangent.clone(), *(g.clone() for g in gradients)))
+        return Reversed(start, tuple(totals), counted.evaluations)
+
+    def _step(self, field: TracedField, t: Tensor, dt: Tensor, y: Tensor):
+        lanes = self.lanes
+        dense = self.emission.inside and self.outputs
+        return self.solver.step(field, lanes.time(t, y), lanes.length(dt, y), y, None, dense=dense)
