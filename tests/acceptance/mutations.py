@@ -364,6 +364,27 @@ MODELS = (
         ("model:logistic",),
     ),
     Mutation(
+        "a closed form whose constant has nine digits",
+        "models/logistic.py",
+        "decay = (-field.rate * (t - problem.ts[0])).exp()",
+        "decay = (-1.000000001 * field.rate * (t - problem.ts[0])).exp()",
+        ("model:logistic",),
+    ),
+    Mutation(
+        "a reference that claims all digits",
+        "run/reference.py",
+        'return value, max(uncertainty, FLOOR), f"{way}, against {name} in float64"',
+        'return value, FLOOR, f"{way}, against {name} in float64"',
+        ("model:arenstorf",),
+    ),
+    Mutation(
+        "a reference whose second way is of another equation",
+        "run/reference.py",
+        "        y = step(flat.field, start, end - start, y)\n",
+        "        y = step(flat.field, start, 1.00001 * (end - start), y)\n",
+        ("model:lorenz",),
+    ),
+    Mutation(
         "a sign in a field",
         "models/harmonic_oscillator.py",
         "torch.stack((v, -self.omega.square() * x), -1)",

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 import odebench
-from odebench.conformance.models import fields, seeds, solutions, training
+from odebench.conformance.models import fields, references, seeds, solutions, training
 
 
 class Turning(nn.Module):
@@ -156,6 +156,14 @@ BROKEN = [
     broken(
         solutions.check_closed_form_agrees_with_another_solver,
         exact=staticmethod(lambda problem, t: turned(problem, t) * (1.0 + 1e-6 * t)),
+    ),
+    broken(
+        references.check_reference_has_the_digits_it_claims,
+        exact=staticmethod(lambda problem, t: turned(problem, t) * (1.0 + 1e-10 * t)),
+    ),
+    broken(
+        references.check_reference_has_the_digits_it_claims,
+        exact=staticmethod(lambda problem, t: turned(problem, t) + 1e-5 * t * torch.sin(1e16 * problem.y0)),
     ),
     broken(solutions.check_a_solution_can_be_known, field=field(_stiff), **no_closed_form),
     broken(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from odebench.conformance.models import fields, seeds, solutions, training
+from odebench.conformance.models import fields, references, seeds, solutions, training
 from odebench.contract import Model
 
 Check = Callable[[Model], str | None]
@@ -21,6 +21,7 @@ _ONE_FIELD: tuple[Check, ...] = (
     fields.check_rows_are_apart,
     fields.check_gradients_agree_with_differences,
     solutions.check_span_and_scale_are_sane,
+    references.check_reference_has_the_digits_it_claims,
 )
 _CLOSED_FORM: tuple[Check, ...] = (
     solutions.check_closed_form_starts_at_the_initial_state,
