@@ -52,7 +52,8 @@ class Chunk(NamedTuple):
         attempts: number of attempts; by row, of refused steps in all rows; int64, `()`.
         status: `RUNNING` or `TOO_SMALL`; int64, `()`.
         grid: start and length of each step, `(room + 1, 2)` or `(room + 1, 2, batch)`; valid up to `steps`.
-        states: packed state at the start of each step, `(room + 1, *y)`, where it was asked for; else empty.
+        states: packed states at the starts of steps, `(kept + 1, *y)`, where they were asked for; else empty. The last row
+            means nothing.
         outputs: states at the output times, `(times, *y)`; those that were met.
         evaluations: of the field, to begin with and in an attempt.
     """
@@ -77,7 +78,7 @@ class Adaptive:
         graph, shape, lanes: the field, its state, and whose steps they are.
         emission: what is stored for output times.
         outputs: whether there are output times between the first and the last.
-        keep: whether the state at the start of each step is stored.
+        keep: whether states at the starts of steps are stored.
         guess: whether the first step is to be found.
     """
 
@@ -96,6 +97,8 @@ class Adaptive:
         settings: Tensor,
         limit: Tensor,
         room: Tensor,
+        kept: Tensor,
+        stride: Tensor,
         fresh: Tensor,
         state: Sequence[Tensor],
         given: Tensor,
@@ -107,7 +110,9 @@ class Adaptive:
             ts: output times, float64.
             settings: numbers of the step control, in the order of `settings_of`.
             limit: most attempts.
-            room: any tensor with as many rows as steps can be stored.
+            room: any tensor with as many rows as steps find room.
+            kept: any tensor with as many rows as states find room; of `stride` steps the state at the start of the first is
+                stored.
             fresh: whether this is the start: then the slope and, where it is to be found, the first step are computed.
             given: states at the output times that were met before.
         """
@@ -130,7 +135,7 @@ class Adaptive:
         size = room.shape[0] + 1
         # One buffer for what is stored together: two empty ones of one shape would be taken for the same.
         grid = start.t.new_empty((size, 2, *start.t.shape))
-        states = start.y.new_empty((size, *start.y.shape)) if self.keep else None
+        states = start.y.new_empty((kept.shape[0] + 1, *start.y.shape)) if self.keep else None
         slots = count + 1 if not lanes.by_row else size
         stored = start.y.new_empty((slots, len(emission.tensors(probe)), *start.y.shape)) if self.outputs else None
         zero = torch.zeros((), dtype=torch.int64, device=ts.device)
@@ -174,7 +179,8 @@ class Adaptive:
 
             grid.index_copy_(0, n.reshape(1), torch.stack((t, torch.where(accepted, length, 0.0)))[None])
             if states is not None:
-                states.index_copy_(0, n.reshape(1), y[None])
+                row = torch.where(n % stride == 0, n // stride, kept.shape[0])
+                states.index_copy_(0, row.reshape(1), y[None])
             if stored is not None:
                 hit = (index >= pending) & (index < met)
                 where = torch.where(hit, n, where)

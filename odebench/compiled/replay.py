@@ -23,15 +23,17 @@ class Placed(NamedTuple):
     Attributes:
         slots: for each step, where it is stored that it has output times; the number of such steps where it has none;
             int64, `(steps,)`.
-        slot: for each output time but the first, where its step is stored; int64, `(times - 1,)` or `(times - 1, batch)`.
+        slot: for each of these output times, where its step is stored; int64, `(times,)` or `(times, batch)`.
         share: where in that step it lies; float64, likewise.
         dt: length of that step; likewise.
+        room: any tensor with as many rows as steps are stored.
     """
 
     slots: Tensor
     slot: Tensor
     share: Tensor
     dt: Tensor
+    room: Tensor
 
 
 class Replayed(NamedTuple):
@@ -40,7 +42,7 @@ class Replayed(NamedTuple):
     Attributes:
         y: packed state at the end of the grid.
         states: packed states as `rows` asks for them, `(kept + 1, *y)`; the last row means nothing.
-        outputs: states at the output times but the first, `(times - 1, *y)`; empty where none was asked for.
+        outputs: states at the output times that were placed, `(times, *y)`; empty where there are none.
         evaluations: of the field, to begin with and in a step.
     """
 
@@ -91,7 +93,7 @@ class Replay:
         states = y.new_empty((kept.shape[0] + 1, *y.shape)) if self.keep else None
         stored = None
         if placed is not None:
-            stored = y.new_empty((placed.slot.shape[0] + 1, len(emission.tensors(probe)), *y.shape))
+            stored = y.new_empty((placed.room.shape[0] + 1, len(emission.tensors(probe)), *y.shape))
 
         def going(n, y, slope):
             return n < grid.shape[0]

@@ -78,7 +78,7 @@ class Reverse:
         weights = None
         if placed is not None:
             # Linear in what was stored, so that its derivative is the same at zero.
-            shape = (placed.slot.shape[0] + 1, len(emission.tensors(probe)), *cotangent.shape)
+            shape = (placed.room.shape[0] + 1, len(emission.tensors(probe)), *cotangent.shape)
             stored = cotangent.new_zeros(shape)
             _, pull = torch.func.vjp(
                 lambda stored: interpolated(emission, lanes, stored, placed, cotangent.dim()), stored

@@ -1,215 +1,184 @@
-"""A solve that runs as compiled programs."""
+"""A solve that is compiled as a whole, with its gradient."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from odebench.compiled.adaptive import TOO_SMALL, Adaptive
 from odebench.compiled.emission import Emission
-from odebench.compiled.field_graph import FieldGraph, capture
-from odebench.compiled.lanes import Lanes
+from odebench.compiled.march import Solved, Stretch, replay, solve_adaptively, solve_on_grid
+from odebench.compiled.placing import Places, place
 from odebench.compiled.program import free, program_of
-from odebench.compiled.traced_field import Shape
-from odebench.contract import Field, Grid, GridRequest, Solution, Solver, State, Stats, StepSize, Tolerance
-from odebench.errors import CompileError, IncompatibleError
-from odebench.numerics import ExplicitRungeKutta
-from odebench.numerics.march import diverged, wants_rows
-from odebench.numerics.march_rows import refuse_rows
+from odebench.compiled.reverse import Reverse, Reversed
+from odebench.compiled.setting import Setting, setting_of
+from odebench.contract import (
+    Field,
+    GradientMethod,
+    Grid,
+    GridRequest,
+    Solution,
+    Solver,
+    State,
+    Stats,
+    StepSize,
+    Tolerance,
+)
+from odebench.errors import CompileError
 from odebench.numerics.outputs import checked_times
-from odebench.numerics.packing import Packing
-from odebench.numerics.timed_field import time_dtype
 from odebench.numerics.uniform import uniform_grid
 
-FIRST_ROOM = 128
-"""So many steps find room at first; each further stretch has twice the room of the one before."""
 
+def solve_compiled(
+    solver: Solver, method: GradientMethod, field: Field, y0: State, ts: Sequence[float] | Tensor, request: GridRequest
+) -> Solution:
+    """Solve as `method.solve` does, in compiled programs that are made at the first call and kept.
 
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """What all programs of one solve share."""
-
-    solver: ExplicitRungeKutta
-    graph: FieldGraph
-    shape: Shape
-    lanes: Lanes
-    tensors: tuple[Tensor, ...]
-    packing: Packing
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """What their programs depend on besides the graph."""
-        return type(self.solver), self.solver.adaptive, self.shape, self.lanes
-
-
-def setting_of(solver: Solver, field: Field, y0: State, ts: Sequence[float], request: GridRequest) -> Setting:
-    """The graph of the field, and how its state is packed.
+    The gradient is that of the discrete solution, to rounding. Tensors that the field uses get theirs whether they are declared
+    or not.
 
     Raises:
-        CompileError: the solver or the field has no compiled form.
+        CompileError: the solver, the gradient method or the field has no compiled form.
     """
-    if not isinstance(solver, ExplicitRungeKutta):
-        raise CompileError(
-            f"Solver {solver.name!r} has no compiled form: it is no explicit Runge-Kutta method that is given by its tableau."
-        )
-    by_row = wants_rows(request)
+    times = checked_times(ts)
+    setting = setting_of(solver, field, y0, times, request)
+    if isinstance(request, StepSize):
+        request = uniform_grid(request, times[0], times[-1])
     leaves = y0 if isinstance(y0, tuple) else (y0,)
-    rows_apart = isinstance(y0, tuple) and all(leaf.dim() and leaf.shape[0] == leaves[0].shape[0] for leaf in leaves)
-    packing = Packing(y0, by_row=by_row or rows_apart)
-    if leaves[0].is_complex():
-        raise CompileError("A complex state has no compiled form. Solve without compile, or in real and imaginary parts.")
-    dtype = time_dtype(leaves[0].dtype)
-    start = torch.full((), ts[0], dtype=dtype, device=leaves[0].device)
-    if by_row:
-        start = start.repeat(leaves[0].shape[0]).reshape(-1, *(1,) * (leaves[0].dim() - 1))
-    plain = tuple(leaf.detach() for leaf in leaves)
-    graph, tensors = capture(field, start, plain, packing.is_tuple)
-    if by_row and graph.uses_time:
-        refuse_rows(solver, field, y0, ts[0])
-    flat = packing.is_tuple and not packing.by_row
-    shape = Shape(
-        rows=tuple(tuple(leaf.shape if flat else leaf.shape[1:]) for leaf in leaves),
-        is_tuple=packing.is_tuple,
-        by_row=packing.by_row,
-        time_dtype=dtype,
-    )
-    elements = getattr(request, "norm_elements", None)
-    lanes = Lanes(by_row=by_row, dtype=dtype, elements=elements)
-    return Setting(solver=solver, graph=graph, shape=shape, lanes=lanes, tensors=tensors, packing=packing)
+    wanted = tuple(index for index, tensor in enumerate(setting.tensors) if tensor.requires_grad)
+    call = _Call(setting=setting, ts=times, request=request, leaves=len(leaves), wanted=wanted)
+    if not torch.is_grad_enabled() or not (wanted or any(leaf.requires_grad for leaf in leaves)):
+        solved = call.forward(leaves, keep=False)
+        return Solution(ys=setting.packing.unpack_outputs(solved.ys), grid=solved.grid, stats=solved.stats)
+    if method.compiled_memory is None:
+        raise CompileError(
+            f"Gradient method {method.name!r} has no compiled form. Take one that has ({_FORMS}), or solve without compile."
+        )
+    call.two_levels = method.compiled_memory == "segments"
+    outputs = _Compiled.apply(call, *leaves, *(setting.tensors[index] for index in wanted))
+    return Solution(ys=outputs if isinstance(y0, tuple) else outputs[0], grid=call.grid, stats=call.stats)
 
 
-@dataclass
-class Steps:
-    """The steps of one run of a program: their number, their starts and lengths, and the states at their starts."""
-
-    count: int
-    grid: Tensor
-    states: Tensor
+_FORMS = "`odebench list gradients` tells which"
 
 
 @dataclass(kw_only=True)
-class Solved:
-    """A solve with packed states.
+class _Call:
+    """One solve that an autograd function stands for."""
 
-    Attributes:
-        ys: `(times, *y)`.
-        stretches: the steps, one stretch after the other.
-        grid: all accepted steps.
-        stats: counts.
-    """
+    setting: Setting
+    ts: list[float]
+    request: Tolerance | Grid
+    leaves: int
+    wanted: tuple[int, ...]
+    two_levels: bool = False
+    grid: Grid | None = None
+    stats: Stats = field(default_factory=Stats)
 
-    ys: Tensor
-    stretches: list[Steps]
-    grid: Grid
-    stats: Stats
+    def forward(self, leaves: Sequence[Tensor], keep: bool) -> Solved:
+        """The solve with packed states, without a graph."""
+        packing = self.setting.packing
+        plain = tuple(leaf.detach() for leaf in leaves)
+        y = packing.pack(plain if packing.is_tuple else plain[0]).contiguous()
+        solve = solve_on_grid if isinstance(self.request, Grid) else solve_adaptively
+        return solve(self.setting, y, self.ts, self.request, keep, self.two_levels)
 
 
-def solve_adaptively(setting: Setting, y: Tensor, ts: list[float], tolerance: Tolerance, keep: bool) -> Solved:
-    """Take steps whose estimated error meets `tolerance`; as the eager loops do."""
-    solver, lanes = setting.solver, setting.lanes
-    if not solver.adaptive:
-        raise IncompatibleError(
-            f"Solver {solver.name!r} takes fixed steps and cannot follow a tolerance. Give steps or step_size instead."
+class _Compiled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, call: _Call, *tensors: Tensor) -> tuple[Tensor, ...]:
+        solved = call.forward(tensors[: call.leaves], keep=True)
+        call.grid, call.stats = solved.grid, solved.stats
+        ctx.call = call
+        ctx.stretches = [(stretch.count, stretch.stride) for stretch in solved.stretches]
+        kept = [tensor for stretch in solved.stretches for tensor in (stretch.grid, stretch.states)]
+        # Saved through autograd, states go as soon as the backward pass has run, and a parameter that changes is noticed.
+        ctx.save_for_backward(*tensors, *kept)
+        ys = call.setting.packing.unpack_outputs(solved.ys)
+        return ys if isinstance(ys, tuple) else (ys,)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
+        call: _Call = ctx.call
+        own = call.leaves + len(call.wanted)
+        kept = ctx.saved_tensors[own:]
+        stretches = [
+            Stretch(count=count, grid=kept[2 * n], states=kept[2 * n + 1], stride=stride)
+            for n, (count, stride) in enumerate(ctx.stretches)
+        ]
+        packing = call.setting.packing
+        packed = packing.pack_outputs(cotangents if packing.is_tuple else cotangents[0])
+        start, gradients = _Backward(call, stretches, packed).run()
+        leaves = packing.unpack(start)
+        return None, *(leaves if packing.is_tuple else (leaves,)), *gradients
+
+
+class _Backward:
+    """The way back through the steps of a solve."""
+
+    def __init__(self, call: _Call, stretches: Sequence[Stretch], cotangents: Tensor) -> None:
+        self._call, self._setting = call, call.setting
+        self._stretches, self._cotangents = stretches, cotangents
+        self._places = place(call.setting.solver, call.ts, call.grid, cotangents.device)
+        indices = self._places.indices
+        self._inner = cotangents[indices[0] : indices[-1] + 1].contiguous() if indices else cotangents.new_empty(0)
+
+    def run(self) -> tuple[Tensor, list[Tensor]]:
+        """The cotangents of the packed initial state and of the wanted tensors."""
+        setting = self._setting
+        met_at_end = len(self._places.indices) < len(self._call.ts) - 1
+        cotangent = self._cotangents[-1].contiguous() if met_at_end else torch.zeros_like(self._cotangents[-1])
+        gradients = [torch.zeros_like(setting.tensors[index]) for index in self._call.wanted]
+        end = self._call.grid.steps
+        for stretch in reversed(self._stretches):
+            end -= stretch.count
+            for first in reversed(range(0, stretch.count, stretch.stride if stretch.stride > 1 else stretch.count)):
+                grid, states = self._piece(stretch, first)
+                cotangent, gradients = self._back(cotangent, gradients, grid, states, end + first)
+        return cotangent + self._cotangents[0], gradients
+
+    def _piece(self, stretch: Stretch, first: int) -> tuple[Tensor, Tensor]:
+        """Some steps, and the states at their starts, computed again where they were not kept."""
+        if stretch.stride == 1:
+            return stretch.grid, stretch.states
+        grid = stretch.grid[first : first + stretch.stride].contiguous()
+        replayed = replay(self._setting, stretch.states[first // stretch.stride], grid, None, False, 1)
+        begun, each = replayed.evaluations
+        self._call.stats.evaluations_backward += begun + each * grid.shape[0]
+        return grid, replayed.states
+
+    def _back(
+        self, cotangent: Tensor, gradients: Sequence[Tensor], grid: Tensor, states: Tensor, first: int
+    ) -> tuple[Tensor, list[Tensor]]:
+        setting, places = self._setting, self._places
+        placed = places.of_steps(first, grid.shape[0])
+        program = program_of(
+            setting.graph,
+            ("reverse", placed is not None, places.inside, self._call.wanted, *setting.key),
+            lambda: Reverse(
+                solver=setting.solver,
+                graph=setting.graph,
+                shape=setting.shape,
+                lanes=setting.lanes,
+                emission=Emission(setting.solver, places.inside),
+                outputs=placed is not None,
+                wanted=self._call.wanted,
+            ),
         )
-    guess, outputs = tolerance.first_step is None, len(ts) > 2
-    batch = (y.shape[0],) if lanes.by_row else ()
-    full = lambda value, dtype=torch.float64: free(torch.full(batch, value, dtype=dtype, device=y.device), 0)  # noqa: E731
-    span = ts[-1] - ts[0]
-    first = 0.0 if guess else min(tolerance.first_step, abs(span)) * (1.0 if span > 0 else -1.0)
-    state = [full(ts[0]), full(first), full(1e-4), full(False, torch.bool), full(1, torch.int64), y, torch.empty_like(y)]
-    for tensor in state[5:]:
-        free(tensor, *_batch_dimension(setting))
-    times = torch.tensor(ts, dtype=torch.float64, device=y.device)
-    given = y.new_empty(0)
-    if outputs:
-        given = y.expand(len(ts), *y.shape).clone()
-        free(times, 0)
-        free(given, 0, *(1 + d for d in _batch_dimension(setting)))
-    settings = settings_of(tolerance, solver.error_order, ts, y)
-    key = ("adaptive", outputs, keep, guess, *setting.key)
-    program = program_of(
-        setting.graph,
-        key,
-        lambda: Adaptive(
-            solver=solver,
-            graph=setting.graph,
-            shape=setting.shape,
-            lanes=lanes,
-            emission=Emission(solver, outputs and solver.interpolates),
-            outputs=outputs,
-            keep=keep,
-            guess=guess,
-        ),
-    )
-    stretches: list[Steps] = []
-    room, attempts, refused, evaluations, fresh = FIRST_ROOM, 0, 0, 0, True
-    while True:
-        limit = torch.tensor(tolerance.max_steps - attempts, device=y.device)
-        flag = torch.tensor(fresh, device=y.device)
-        chunk = program(
-            times, settings, limit, free(y.new_empty(room), 0), flag, tuple(state), given, setting.tensors
+        free(grid, 0, *((2,) if setting.lanes.by_row else ()))
+        inner = setting.free(self._inner, 1) if placed is not None else self._inner
+        back: Reversed = program(
+            setting.free(cotangent),
+            grid,
+            setting.free(states, 1),
+            placed or (),
+            inner,
+            tuple(gradients),
+            setting.plain_tensors,
         )
-        numbers = torch.stack(
-            (chunk.steps, chunk.attempts, chunk.refused, chunk.status, (chunk.state.pending < len(ts)).sum())
-        ).tolist()
-        count, tried, rejected, status, open_ = numbers
-        evaluations += tried * chunk.evaluations[1] + (chunk.evaluations[0] if fresh else 0)
-        attempts, refused, fresh = attempts + tried, refused + rejected, False
-        stretches.append(Steps(count, chunk.grid, chunk.states))
-        if not open_:
-            break
-        if status == TOO_SMALL or attempts >= tolerance.max_steps:
-            raise _diverged(setting, tolerance, ts, stretches, chunk, status)
-        state, given, room = list(chunk.state), chunk.outputs, 2 * room
-        for tensor in state[:5]:
-            free(tensor, 0)
-        for tensor in state[5:]:
-            free(tensor, *_batch_dimension(setting))
-        if outputs:
-            free(given, 0, *(1 + d for d in _batch_dimension(setting)))
-    ys = chunk.outputs if outputs else torch.stack((y, chunk.state.y))
-    grid = _grid(stretches, ts[-1])
-    stats = Stats(evaluations_forward=evaluations, accepted=grid.steps, rejected=refused)
-    return Solved(ys=ys, stretches=stretches, grid=grid, stats=stats)
-
-
-def _batch_dimension(setting: Setting) -> tuple[int, ...]:
-    """The dimension of packed states whose size programs leave open."""
-    return () if setting.packing.is_tuple and not setting.packing.by_row else (0,)
-
-
-def settings_of(tolerance: Tolerance, order: int, ts: Sequence[float], y: Tensor) -> Tensor:
-    """The numbers of the step control, in the order that `Adaptive` takes them in."""
-    smallest = tolerance.min_step or 16 * 2.2e-16 * max(abs(ts[0]), abs(ts[-1]))
-    values = (
-        tolerance.rtol,
-        # As in `ErrorNorm`: an element that is and stays 0 has no error, rather than 0/0.
-        tolerance.atol or torch.finfo(y.dtype).tiny,
-        tolerance.safety,
-        tolerance.min_factor,
-        tolerance.max_factor,
-        tolerance.integral / order,
-        tolerance.proportional / order,
-        1.0 / order,
-        smallest,
-    )
-    return torch.tensor(values, dtype=torch.float64, device=y.device)
-
-
-def _diverged(setting: Setting, tolerance: Tolerance, ts: list[float], stretches: list[Steps], chunk: Any, status: int):
-    grid = _grid(stretches, ts[-1])
-    if status == TOO_SMALL:
-        smallest = float(chunk.state.dt.abs().min())
-        why = f"the step size fell below its minimum ({smallest:.3g}), or the field is not finite"
-    else:
-        why = f"{tolerance.max_steps} steps were not enough"
-    return diverged(why, setting.solver, float(chunk.state.t.min()), ts, grid.t.tolist(), grid.dt.tolist())
-
-
-def _grid(stretches: Sequence[Steps], end: float) -> Grid:
-    steps = torch.cat([stretch.grid[: stretch.count] for stretch in stretches]).cpu()
-    return Grid(t=steps[:, 0].clone(), dt=steps[:, 1].clone(), end=end)
+        self._call.stats.evaluations_backward += back.evaluations * grid.shape[0]
+        return back.y, list(back.gradients)

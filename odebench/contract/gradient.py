@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Literal
 
 from torch import Tensor
 
@@ -24,6 +24,9 @@ class GradientMethod(ABC):
         twice_differentiable: whether the gradients can be differentiated again; otherwise that is an error.
         times_differentiable: whether output times that require a gradient get it; otherwise they are refused.
         fields_in: where it evaluates the field, as `Solver.fields_in`.
+        compiled_memory: what is kept where the solve is compiled: the state at every step (`steps`), or few of them, from which
+            the others are computed again (`segments`); None where the method has no compiled form. Either gives the gradient of
+            the discrete solution.
         source: where the method is published.
         known_failures: conformance checks that are known to fail, and why.
     """
@@ -34,6 +37,7 @@ class GradientMethod(ABC):
     twice_differentiable: ClassVar[bool] = False
     times_differentiable: ClassVar[bool] = False
     fields_in: Literal["torch", "jax"] = "torch"
+    compiled_memory: ClassVar[Literal["steps", "segments"] | None] = None
     source: ClassVar[str] = ""
     known_failures: ClassVar[dict[str, str]] = {}
 

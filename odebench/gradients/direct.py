@@ -19,6 +19,7 @@ class Direct(GradientMethod):
     name = "direct"
     exact_for_discretisation = True
     memory = "O(N s)"
+    compiled_memory = "steps"
     twice_differentiable = True
     source = (
         "Reverse accumulation: S. Linnainmaa, BIT 16, 1976, doi:10.1007/BF01931367; through an ODE solver as in "

@@ -21,6 +21,7 @@ class SqrtCheckpoint(Checkpointing):
 
     name = "sqrt-checkpoint"
     memory = "O(sqrt N)"
+    compiled_memory = "segments"
     source = "T. Chen et al., 2016, arXiv:1604.06174"
 
     def schedule(self, steps: int | None) -> Schedule:

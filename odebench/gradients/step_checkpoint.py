@@ -34,6 +34,7 @@ class StepCheckpoint(GradientMethod):
     name = "step-checkpoint"
     exact_for_discretisation = True
     memory = "O(N)"
+    compiled_memory = "steps"
     source = "J. Zhuang et al., ICML 2020, arXiv:2006.02493"
 
     def supports(self, solver: Solver) -> str | None:

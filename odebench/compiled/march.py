@@ -1,0 +1,225 @@
+"""Solves that run as compiled programs: under a tolerance, and on a grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from odebench.compiled.adaptive import TOO_SMALL, Adaptive, Chunk
+from odebench.compiled.emission import Emission
+from odebench.compiled.placing import place
+from odebench.compiled.program import free, program_of
+from odebench.compiled.replay import Placed, Replay, Replayed
+from odebench.compiled.setting import Setting
+from odebench.contract import Grid, Stats, Tolerance
+from odebench.errors import DivergedError, IncompatibleError
+from odebench.numerics.march import diverged
+
+FIRST_ROOM = 128
+"""So many steps find room at first; each further stretch has twice the room of the one before."""
+
+
+@dataclass(kw_only=True)
+class Stretch:
+    """Steps that were taken by one run of a program.
+
+    Attributes:
+        count: their number.
+        grid: their starts and lengths, `(count, 2)` or `(count, 2, batch)`.
+        states: packed states at the start of every `stride`-th step, in order; more rows may follow, which mean nothing.
+        stride: so many steps lie between two of these states.
+    """
+
+    count: int
+    grid: Tensor
+    states: Tensor
+    stride: int
+
+
+@dataclass(kw_only=True)
+class Solved:
+    """A solve with packed states.
+
+    Attributes:
+        ys: `(times, *y)`.
+        stretches: the steps, one stretch after the other.
+        grid: all accepted steps.
+        stats: counts.
+    """
+
+    ys: Tensor
+    stretches: list[Stretch]
+    grid: Grid
+    stats: Stats
+
+
+def solve_adaptively(
+    setting: Setting, y: Tensor, ts: list[float], tolerance: Tolerance, keep: bool, two_levels: bool = False
+) -> Solved:
+    """Take steps whose estimated error meets `tolerance`; as the eager loops do.
+
+    Args:
+        keep: whether states at the starts of steps are kept.
+        two_levels: keep few of them: their distance doubles as steps become more.
+    """
+    solver, lanes = setting.solver, setting.lanes
+    if not solver.adaptive:
+        raise IncompatibleError(
+            f"Solver {solver.name!r} takes fixed steps and cannot follow a tolerance. Give steps or step_size instead."
+        )
+    guess, outputs = tolerance.first_step is None, len(ts) > 2
+    program = program_of(
+        setting.graph,
+        ("adaptive", outputs, keep, guess, *setting.key),
+        lambda: Adaptive(
+            solver=solver,
+            graph=setting.graph,
+            shape=setting.shape,
+            lanes=lanes,
+            emission=Emission(solver, outputs and solver.interpolates),
+            outputs=outputs,
+            keep=keep,
+            guess=guess,
+        ),
+    )
+    times = torch.tensor(ts, dtype=torch.float64, device=y.device)
+    given = y.expand(len(ts), *y.shape).clone() if outputs else y.new_empty(0)
+    settings, tensors = _settings(tolerance, solver.error_order, ts, y), setting.plain_tensors
+    state, fresh = _start(setting, y, ts, tolerance), True
+    stretches: list[Stretch] = []
+    room, attempts, refused, evaluations = FIRST_ROOM, 0, 0, 0
+    while True:
+        stride = 8 << len(stretches) if two_levels else 1
+        chunk: Chunk = program(
+            free(times, 0) if outputs else times,
+            settings,
+            torch.tensor(tolerance.max_steps - attempts, device=y.device),
+            free(times.new_empty(room), 0),
+            free(times.new_empty(room // stride), 0),
+            torch.tensor(stride, device=y.device),
+            torch.tensor(fresh, device=y.device),
+            _freed(setting, state),
+            setting.free(given, 1) if outputs else given,
+            tensors,
+        )
+        # All that the host has to know, at once: the one wait for the device.
+        numbers = (chunk.steps, chunk.attempts, chunk.refused, chunk.status, (chunk.state.pending < len(ts)).sum())
+        count, tried, rejected, status, unmet = torch.stack(numbers).tolist()
+        evaluations += tried * chunk.evaluations[1] + (chunk.evaluations[0] if fresh else 0)
+        attempts, refused, fresh = attempts + tried, refused + rejected, False
+        stretches.append(Stretch(count=count, grid=chunk.grid[:count], states=chunk.states, stride=stride))
+        if not unmet:
+            break
+        if status == TOO_SMALL or attempts >= tolerance.max_steps:
+            raise _diverged(setting, tolerance, ts, stretches, chunk, status)
+        state, given, room = chunk.state, chunk.outputs, 2 * room
+    grid = _grid(stretches, ts[-1])
+    return Solved(
+        ys=chunk.outputs if outputs else torch.stack((y, chunk.state.y)),
+        stretches=stretches,
+        grid=grid,
+        stats=Stats(evaluations_forward=evaluations, accepted=grid.steps, rejected=refused),
+    )
+
+
+def _start(setting: Setting, y: Tensor, ts: Sequence[float], tolerance: Tolerance) -> Sequence[Tensor]:
+    """Where the loop of `Adaptive` begins."""
+    batch = (y.shape[0],) if setting.lanes.by_row else ()
+    span = ts[-1] - ts[0]
+    first = 0.0
+    if tolerance.first_step is not None:
+        first = min(tolerance.first_step, abs(span)) * (1.0 if span > 0 else -1.0)
+    full = lambda value, dtype=torch.float64: torch.full(batch, value, dtype=dtype, device=y.device)  # noqa: E731
+    return full(ts[0]), full(first), full(1e-4), full(False, torch.bool), full(1, torch.int64), y, torch.empty_like(y)
+
+
+def _freed(setting: Setting, state: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    *lanes, y, slope = state
+    return *(free(lane, 0) for lane in lanes), setting.free(y), setting.free(slope)
+
+
+def solve_on_grid(
+    setting: Setting, y: Tensor, ts: list[float], grid: Grid, keep: bool, two_levels: bool = False
+) -> Solved:
+    """Take the steps of `grid`; as the eager loops do."""
+    places = place(setting.solver, ts, grid, y.device)
+    count = grid.steps
+    stride = max(1, math.isqrt(count)) if two_levels else 1
+    steps = torch.stack((grid.t, grid.dt), dim=1).to(y.device)
+    replayed = replay(setting, y, steps, places.placed, places.inside, stride if keep else None)
+    ys = torch.stack([y, *replayed.outputs, replayed.y] if len(places.indices) < len(ts) - 1 else [y, *replayed.outputs])
+    begun, each = replayed.evaluations
+    return Solved(
+        ys=ys,
+        stretches=[Stretch(count=count, grid=steps, states=replayed.states, stride=stride)],
+        grid=grid,
+        stats=Stats(evaluations_forward=begun + each * count, accepted=count),
+    )
+
+
+def replay(
+    setting: Setting, y: Tensor, steps: Tensor, placed: Placed | None, inside: bool, stride: int | None
+) -> Replayed:
+    """Take `steps` from the packed state y, keeping the state at the start of every `stride`-th one; None keeps none."""
+    count, solver = steps.shape[0], setting.solver
+    keep = stride is not None
+    kept = -(-count // stride) if keep else 1
+    rows = torch.arange(count, device=y.device)
+    if keep and stride > 1:
+        rows = torch.where(rows % stride == 0, rows // stride, kept)
+    program = program_of(
+        setting.graph,
+        ("replay", placed is not None, inside, keep, *setting.key),
+        lambda: Replay(
+            solver=solver,
+            graph=setting.graph,
+            shape=setting.shape,
+            lanes=setting.lanes,
+            emission=Emission(solver, inside),
+            outputs=placed is not None,
+            keep=keep,
+        ),
+    )
+    free(steps, 0, *((2,) if setting.lanes.by_row else ()))
+    return program(
+        setting.free(y), steps, free(rows, 0), free(y.new_empty(kept), 0), placed or (), setting.plain_tensors
+    )
+
+
+def _settings(tolerance: Tolerance, order: int, ts: Sequence[float], y: Tensor) -> Tensor:
+    """The numbers of the step control, in the order that `Adaptive` takes them in."""
+    smallest = tolerance.min_step or 16 * 2.2e-16 * max(abs(ts[0]), abs(ts[-1]))
+    values = (
+        tolerance.rtol,
+        # As in `ErrorNorm`: an element that is and stays 0 has no error, rather than 0/0.
+        tolerance.atol or torch.finfo(y.dtype).tiny,
+        tolerance.safety,
+        tolerance.min_factor,
+        tolerance.max_factor,
+        tolerance.integral / order,
+        tolerance.proportional / order,
+        1.0 / order,
+        smallest,
+    )
+    return torch.tensor(values, dtype=torch.float64, device=y.device)
+
+
+def _diverged(
+    setting: Setting, tolerance: Tolerance, ts: list[float], stretches: list[Stretch], chunk: Chunk, status: int
+) -> DivergedError:
+    grid = _grid(stretches, ts[-1])
+    if status == TOO_SMALL:
+        smallest = float(chunk.state.dt.abs().min())
+        why = f"the step size fell below its minimum ({smallest:.3g}), or the field is not finite"
+    else:
+        why = f"{tolerance.max_steps} steps were not enough"
+    return diverged(why, setting.solver, float(chunk.state.t.min()), ts, grid.t.tolist(), grid.dt.tolist())
+
+
+def _grid(stretches: Sequence[Stretch], end: float) -> Grid:
+    steps = torch.cat([stretch.grid for stretch in stretches]).cpu()
+    return Grid(t=steps[:, 0].clone(), dt=steps[:, 1].clone(), end=end)

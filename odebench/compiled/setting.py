@@ -1,0 +1,93 @@
+"""What all compiled programs of one solve share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from odebench.compiled.field_graph import FieldGraph, capture
+from odebench.compiled.lanes import Lanes
+from odebench.compiled.program import free
+from odebench.compiled.traced_field import Shape
+from odebench.contract import Field, GridRequest, Solver, State
+from odebench.errors import CompileError
+from odebench.numerics import ExplicitRungeKutta
+from odebench.numerics.march import wants_rows
+from odebench.numerics.march_rows import refuse_rows
+from odebench.numerics.packing import Packing
+from odebench.numerics.timed_field import time_dtype
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What all programs of one solve share.
+
+    Attributes:
+        solver, graph, shape, lanes: the method, the field, its state, and whose steps they are.
+        tensors: what the field uses, in the order of its graph, as its caller has them.
+        packing: how states become one tensor.
+    """
+
+    solver: ExplicitRungeKutta
+    graph: FieldGraph
+    shape: Shape
+    lanes: Lanes
+    tensors: tuple[Tensor, ...]
+    packing: Packing
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What their programs depend on besides the graph."""
+        return type(self.solver), self.solver.adaptive, self.shape, self.lanes
+
+    @property
+    def plain_tensors(self) -> tuple[Tensor, ...]:
+        """The field's tensors without their graph."""
+        return tuple(tensor.detach() for tensor in self.tensors)
+
+    def free(self, tensor: Tensor, before: int = 0) -> Tensor:
+        """Leave open the batch of a packed state that has `before` dimensions in front, and the sizes of these."""
+        flat = self.packing.is_tuple and not self.packing.by_row
+        return free(tensor, *range(before), *(() if flat else (before,)))
+
+
+def setting_of(solver: Solver, field: Field, y0: State, ts: Sequence[float], request: GridRequest) -> Setting:
+    """The graph of the field, and how its state is packed.
+
+    Raises:
+        CompileError: the solver or the field has no compiled form.
+    """
+    if not isinstance(solver, ExplicitRungeKutta):
+        raise CompileError(
+            f"Solver {solver.name!r} has no compiled form: it is no explicit Runge-Kutta method that is given by its tableau."
+        )
+    by_row = wants_rows(request)
+    leaves = y0 if isinstance(y0, tuple) else (y0,)
+    rows_apart = isinstance(y0, tuple) and all(leaf.dim() and leaf.shape[0] == leaves[0].shape[0] for leaf in leaves)
+    packing = Packing(y0, by_row=by_row or rows_apart)
+    if leaves[0].is_complex():
+        raise CompileError("A complex state has no compiled form. Solve without compile, or in real and imaginary parts.")
+    dtype = time_dtype(leaves[0].dtype)
+    start = torch.full((), ts[0], dtype=dtype, device=leaves[0].device)
+    if by_row:
+        start = start.repeat(leaves[0].shape[0]).reshape(-1, *(1,) * (leaves[0].dim() - 1))
+    plain = tuple(leaf.detach() for leaf in leaves)
+    graph, tensors = capture(field, start, plain, packing.is_tuple)
+    if by_row and graph.uses_time:
+        refuse_rows(solver, field, y0, ts[0])
+    flat = packing.is_tuple and not packing.by_row
+    shape = Shape(
+        rows=tuple(tuple(leaf.shape if flat else leaf.shape[1:]) for leaf in leaves),
+        is_tuple=packing.is_tuple,
+        by_row=packing.by_row,
+        time_dtype=dtype,
+    )
+    elements = getattr(request, "norm_elements", None)
+    lanes = Lanes(by_row=by_row, dtype=dtype, elements=elements)
+    return Setting(solver=solver, graph=graph, shape=shape, lanes=lanes, tensors=tensors, packing=packing)
+
+
