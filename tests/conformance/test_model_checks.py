@@ -12,7 +12,11 @@ from tests.conformance.broken_models import BROKEN, Stranger
 SMALL = {
     "gaussian-relu": {"dim": 10},
     "conv2d-net": {"width": 2},
-    "conv1d-net": {"batch": 8},
+    "conv1d-net": {"width": 8},
+    "linear-net": {"width": 8},
+    "coupled-net": {"span": 0.25, "outputs": 1, "weight_steps": 1},
+    "arenstorf": {"span": 5.0},
+    "robertson": {"span": 4.0, "outputs": 2},
     "pleiades": {"span": 1.0},
     "lorenz": {"span": 1.0},
     "van-der-pol": {"span": 8.0},
