@@ -17,6 +17,7 @@ import odebench
 from odebench.conformance import checks_of, parametrize_with_checks
 from odebench.conformance.gradients.companions import Pair
 from odebench.errors import DivergedError, IncompatibleError
+from odebench.research_code import ResearchCode
 
 TOLERANCE = odebench.Tolerance(rtol=1e-6, atol=1e-6)
 
@@ -39,6 +40,7 @@ class Adapter:
     Attributes:
         package: the adapter.
         library: the distribution that it adapts.
+        code: what it adapts in its place, where no distribution has it.
         steps: of a solver without a tolerance.
         largest_error: of the linear equation, by solver.
         stops_at_nan: whether a solver says that a state is no number, or answers with it.
@@ -46,6 +48,7 @@ class Adapter:
 
     package: ModuleType
     library: str
+    code: ResearchCode | None = None
     steps: int = 40
     largest_error: Callable[[odebench.Solver], float] = error_by_order
     stops_at_nan: Callable[[odebench.Solver], bool] = lambda solver: True
@@ -118,7 +121,7 @@ def test_gradients_of_a_linear_equation(adapter, method):
 
 
 def test_other_solvers_are_refused_with_the_reason(adapter, method):
-    prefix = adapter.package.__name__.removeprefix("odebench_")
+    prefix = adapter.package.__name__.removeprefix("odebench_").replace("_", "-")
     assert f"{prefix}/" in method().supports(Pair())
 
 
@@ -144,5 +147,8 @@ def test_what_does_not_end_is_divergence(adapter, adaptive):
 
 
 def test_the_pinned_version_is_the_one_that_is_tested(adapter, request):
+    if adapter.code is not None:
+        assert adapter.code.open().state == adapter.code.commit[:12], "this is another state than the adapter describes"
+        return
     text = (Path(request.module.__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
     assert f"{adapter.library}=={metadata.version(adapter.library)}" in tomllib.loads(text)["project"]["dependencies"]

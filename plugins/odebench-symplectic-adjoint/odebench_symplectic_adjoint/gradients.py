@@ -14,8 +14,8 @@ from odebench.errors import IncompatibleError
 from odebench.numerics.lent_field import wanted_tensors
 from odebench.numerics.reach import leaves_of
 from odebench_symplectic_adjoint.code import SOURCE
+from odebench_symplectic_adjoint.methods import Euler
 from odebench_symplectic_adjoint.solver import SymplecticAdjointSolver
-
 
 _KEPT = {
     "check_nothing_is_left_alive": "108 bytes: the tableau of bosh3 and an infinity, which are constants of the library",
@@ -194,6 +194,15 @@ class Symplectic(SymplecticAdjointGradient):
     }
     exact_for_discretisation = True
     memory = "O(N)"
+
+    def supports(self, solver: Solver) -> str | None:
+        """The library's own solvers of more than one stage."""
+        if (reason := super().supports(solver)) is None and isinstance(solver, Euler):
+            return (
+                f"odeint_symplectic_adjoint fails with a method of one stage, with an UnboundLocalError: {solver.name!r}. Use "
+                "symplectic-adjoint/checkpoint, or a method of more stages."
+            )
+        return reason
 
 
 METHODS = (Direct, Adjoint, OneCheckpoint, Checkpoint, Symplectic)
