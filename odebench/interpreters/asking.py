@@ -71,6 +71,8 @@ class Asking:
         answer = self._kept.get(question)
         if answer is not None:
             return answer
+        if self.fault is not None:
+            raise self.fault
         self.expect(question)
         try:
             reply = self._child.ask(question)

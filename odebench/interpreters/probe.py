@@ -80,7 +80,7 @@ def _distributions():
         required[normal(name)] = [line for line in distribution.requires or () if "extra ==" not in line]
         info = getattr(distribution, "_path", None)
         states += states_of(os.path.join(str(info), "RECORD")) if info is not None else []
-        states += _edited(distribution)
+        states += _edited(distribution) if normal(name) != "odebench" else []  # The asker knows the state of that.
         for point in distribution.entry_points:
             if point.group == "odebench":
                 plugins.append({"name": point.name, "distribution": name, "module": point.value.partition(":")[0]})
@@ -105,7 +105,19 @@ def _edited(distribution):
         return []
     from urllib.parse import unquote
 
-    return states_of(unquote(url[len("file://") :]))
+    folder = unquote(url[len("file://") :])
+    return [state for place in _importable(folder) for state in states_of(place)]
+
+
+def _importable(folder):
+    """Packages and modules that lie in a project's folder, or in `src` below it; the whole folder where there are none."""
+    found = []
+    for place in (folder, os.path.join(folder, "src")):
+        for name in os.listdir(place) if os.path.isdir(place) else ():
+            path = os.path.join(place, name)
+            if name.endswith(".py") or os.path.isfile(os.path.join(path, "__init__.py")):
+                found.append(path)
+    return found or [folder]
 
 
 def _names(lines, versions):
