@@ -106,9 +106,14 @@ class _OtdStored(torch.autograd.Function):
         saved, stored = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
         y0, others = saved[: call.leaves], saved[call.leaves :]
         now = call.recomputation.mark()
+
+        def field(t: Tensor, y: State) -> State:
+            with call.recomputation.replay(None, taped=False):
+                return call.field(t, y)
+
         path = StoredPath(
             call.solver,
-            TimedField(packing.field(call.field), stored[0]),
+            TimedField(packing.field(field), stored[0]),
             call.grid,
             stored[: ctx.states],
             stored[ctx.states :],

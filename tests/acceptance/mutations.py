@@ -297,6 +297,20 @@ GRADIENTS = (
         ("gradient:sqrt-checkpoint",),
     ),
     Mutation(
+        "autocast is not entered again",
+        "numerics/recomputation.py",
+        "with self._autocast_as_before(taped), torch.set_grad_enabled(taped):",
+        "with torch.set_grad_enabled(taped):",
+        ("gradient:anode",),
+    ),
+    Mutation(
+        "autocast is not entered again where stored states get their derivatives",
+        "gradients/otd_stored.py",
+        "            with call.recomputation.replay(None, taped=False):\n",
+        "            with torch.no_grad():\n",
+        ("gradient:otd-stored",),
+    ),
+    Mutation(
         "a leaked graph",
         "gradients/anode.py",
         "        call.stats.evaluations_backward += solution.stats.evaluations_forward\n        return None, *gradients",

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import torch
 from torch.autograd.function import once_differentiable
 
 import odebench
-from odebench.conformance.gradients import claims, exactness, memory, outputs, parameters, recomputation, repetition
+from odebench.conformance.gradients import (
+    autocast,
+    claims,
+    exactness,
+    memory,
+    outputs,
+    parameters,
+    recomputation,
+    repetition,
+)
 from odebench.contract import modules_of, parameters_of
 from odebench.numerics.outputs import checked_times
 from odebench.numerics.reach import refuse_undeclared
@@ -143,6 +154,16 @@ def _replayed_unmarked(self, call, mark):
     return call["circumstances"].replay(None)
 
 
+@contextmanager
+def _outside_autocast(self, call, mark):
+    with call["circumstances"].replay(mark), torch.autocast("cpu", enabled=False):
+        yield
+
+
+def _halved(self, cotangents, call):
+    return tuple(g.bfloat16() if g.dtype == torch.float32 else g for g in cotangents)
+
+
 def _in_place(self, cotangents, call):
     for g in cotangents:
         g.mul_(1.0)
@@ -271,6 +292,11 @@ BROKEN = [
         again=lambda self, call, mark: _Leaving(call, mark),
     ),
     broken(recomputation.check_batch_statistics_are_updated_once, again=_replayed_unmarked),
+    broken(autocast.check_autocast_is_repeated, again=_outside_autocast),
+    broken(autocast.check_autocast_is_repeated, coming_in=_halved),
+    broken(
+        autocast.check_autocast_is_repeated, leaving=_wrong_where(lambda call, g: g[0].dtype == torch.float32, 1.002)
+    ),
     broken(claims.check_gradients_of_gradients, solve=_silently_once),
     broken(claims.check_gradients_of_gradients, twice_differentiable=True),
     broken(claims.check_gradients_of_times, solve=_times_as_numbers),

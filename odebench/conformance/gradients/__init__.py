@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from odebench.conformance.gradients import (
+    autocast,
     claims,
     companions,
     exactness,
@@ -51,6 +52,7 @@ _ALL: tuple[Check, ...] = (
     recomputation.check_random_masks_are_repeated,
     recomputation.check_generator_is_left_where_the_forward_pass_left_it,
     recomputation.check_batch_statistics_are_updated_once,
+    autocast.check_autocast_is_repeated,
     claims.check_gradients_of_gradients,
     claims.check_gradients_of_times,
 )

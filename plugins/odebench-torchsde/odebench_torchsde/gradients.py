@@ -32,6 +32,7 @@ class ReversibleAdjoint(odebench.GradientMethod):
     exact_for_discretisation = True
     known_failures: ClassVar[dict[str, str]] = {
         "check_gradients_of_gradients": "RuntimeError: torchsde asks to report a bug",
+        "check_autocast_is_repeated": "the way back is outside of autocast, in float32: a gradient in y0 that is 1.3e-3 off",
     }
     memory = "O(1)"
     source: ClassVar[str] = "P. Kidger et al., NeurIPS 2021, arXiv:2105.13493; torchsde 0.2.6"
