@@ -16,7 +16,7 @@ from odebench.errors import IncompatibleError
 def start_jax() -> Any:
     """The module `jax`, ready to compute on CPU with as many threads as torch has when it is first called.
 
-    With one thread all is computed in the calling one: XLA would else hand parts of a program to a pool of its own, one at a time.
+    Float64 is switched on, for the whole process. With one thread all is computed in the calling one: XLA would else hand parts of a program to a pool of its own, one at a time.
     The environment is left as it was: XLA reads its variables when it is started, which is done here.
 
     Raises:
@@ -32,6 +32,8 @@ def start_jax() -> Any:
 
         with contextlib.suppress(RuntimeError):  # somebody started it before, as they wished
             jax.config.update("jax_cpu_enable_async_dispatch", False)
+        # For all threads: what a program calls back must be able to give float64. Arrays of float32 stay what they are.
+        jax.config.update("jax_enable_x64", True)
         jax.devices("cpu")
     except ImportError as error:
         raise IncompatibleError(f"JAX is not installed, and a solver asks for it: {error}.") from error

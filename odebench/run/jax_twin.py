@@ -144,8 +144,7 @@ def _evaluated(name: str, module: nn.Module, twin: LentJaxField, t: Tensor, y: S
     arrays |= {key: lent(value) for key, value in twin.buffers.items()}
     state = tuple(map(lent, y)) if isinstance(y, tuple) else lent(y)
     try:
-        with jax.enable_x64(True):
-            got = jax.jit(twin.function)(lent(t), state, arrays)
+        got = jax.jit(twin.function)(lent(t), state, arrays)
     except Exception as error:
         raise MeasurementError(f"Model {name!r}: its `jax_field` raised {type(error).__name__}: {error}") from error
     return tuple(map(to_torch, got)) if isinstance(got, tuple) else to_torch(got)

@@ -1,0 +1,172 @@
+"""diffrax's solvers of ordinary differential equations."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from odebench_diffrax.solver import DiffraxSolver
+
+
+class Euler(DiffraxSolver):
+    """Euler's method."""
+
+    name: ClassVar[str] = "diffrax/euler"
+    diffrax_name: ClassVar[str] = "Euler"
+    order = 1
+    stages = 1
+    evaluations_of_attempt: ClassVar[int | None] = 1
+
+
+class Heun(DiffraxSolver):
+    """Heun's method of order 2 with an embedded Euler step."""
+
+    name: ClassVar[str] = "diffrax/heun"
+    diffrax_name: ClassVar[str] = "Heun"
+    order = 2
+    adaptive = True
+    stages = 2
+    evaluations_of_attempt: ClassVar[int | None] = 2
+
+
+class Midpoint(DiffraxSolver):
+    """The midpoint method of order 2 with an embedded Euler step."""
+
+    name: ClassVar[str] = "diffrax/midpoint"
+    diffrax_name: ClassVar[str] = "Midpoint"
+    order = 2
+    adaptive = True
+    stages = 2
+    evaluations_of_attempt: ClassVar[int | None] = 2
+
+
+class Ralston(DiffraxSolver):
+    """Ralston's method of order 2 with an embedded Euler step."""
+
+    name: ClassVar[str] = "diffrax/ralston"
+    diffrax_name: ClassVar[str] = "Ralston"
+    order = 2
+    adaptive = True
+    stages = 2
+    evaluations_of_attempt: ClassVar[int | None] = 2
+
+
+class Bosh3(DiffraxSolver):
+    """Bogacki and Shampine's 3(2) pair."""
+
+    name: ClassVar[str] = "diffrax/bosh3"
+    diffrax_name: ClassVar[str] = "Bosh3"
+    order = 3
+    adaptive = True
+    stages = 4
+    evaluations_of_attempt: ClassVar[int | None] = 3
+    evaluations_at_start: ClassVar[int] = 1
+
+
+class Tsit5(DiffraxSolver):
+    """Tsitouras' 5(4) pair."""
+
+    name: ClassVar[str] = "diffrax/tsit5"
+    diffrax_name: ClassVar[str] = "Tsit5"
+    order = 5
+    adaptive = True
+    stages = 7
+    evaluations_of_attempt: ClassVar[int | None] = 6
+    evaluations_at_start: ClassVar[int] = 1
+
+
+class Dopri5(DiffraxSolver):
+    """Dormand and Prince's 5(4) pair."""
+
+    name: ClassVar[str] = "diffrax/dopri5"
+    diffrax_name: ClassVar[str] = "Dopri5"
+    order = 5
+    adaptive = True
+    stages = 7
+    evaluations_of_attempt: ClassVar[int | None] = 6
+    evaluations_at_start: ClassVar[int] = 1
+
+
+class Dopri8(DiffraxSolver):
+    """Dormand and Prince's 8(7) pair."""
+
+    name: ClassVar[str] = "diffrax/dopri8"
+    diffrax_name: ClassVar[str] = "Dopri8"
+    order = 8
+    adaptive = True
+    stages = 14
+    evaluations_of_attempt: ClassVar[int | None] = 13
+    evaluations_at_start: ClassVar[int] = 1
+
+
+class ImplicitEuler(DiffraxSolver):
+    """The implicit Euler method; its error estimate is the difference to the explicit one."""
+
+    name: ClassVar[str] = "diffrax/implicit-euler"
+    diffrax_name: ClassVar[str] = "ImplicitEuler"
+    order = 1
+    adaptive = True
+    implicit = True
+
+
+class Kvaerno3(DiffraxSolver):
+    """Kværnø's 3(2) method, singly diagonally implicit with an explicit first stage."""
+
+    name: ClassVar[str] = "diffrax/kvaerno3"
+    diffrax_name: ClassVar[str] = "Kvaerno3"
+    order = 3
+    adaptive = True
+    implicit = True
+
+
+class Kvaerno4(DiffraxSolver):
+    """Kværnø's 4(3) method, singly diagonally implicit with an explicit first stage."""
+
+    name: ClassVar[str] = "diffrax/kvaerno4"
+    diffrax_name: ClassVar[str] = "Kvaerno4"
+    order = 4
+    adaptive = True
+    implicit = True
+
+
+class Kvaerno5(DiffraxSolver):
+    """Kværnø's 5(4) method, singly diagonally implicit with an explicit first stage."""
+
+    name: ClassVar[str] = "diffrax/kvaerno5"
+    diffrax_name: ClassVar[str] = "Kvaerno5"
+    order = 5
+    adaptive = True
+    implicit = True
+
+
+class ReversibleHeun(DiffraxSolver):
+    """The reversible Heun method of order 2, which carries a second state along; diffrax has no reversible adjoint for it.
+
+    Source: P. Kidger, J. Foster, X. Li, T. Lyons, "Efficient and accurate gradients for neural SDEs", 2021, arXiv:2105.13493.
+    """
+
+    name: ClassVar[str] = "diffrax/reversible-heun"
+    diffrax_name: ClassVar[str] = "ReversibleHeun"
+    order = 2
+    adaptive = True
+    stages = 1
+    carry_is = "state"
+    evaluations_of_attempt: ClassVar[int | None] = 1
+    evaluations_at_start: ClassVar[int] = 1
+
+
+class LeapfrogMidpoint(DiffraxSolver):
+    """The explicit two-step midpoint method of order 2, whose first step is one of Euler's."""
+
+    name: ClassVar[str] = "diffrax/leapfrog-midpoint"
+    diffrax_name: ClassVar[str] = "LeapfrogMidpoint"
+    order = 2
+    stages = 1
+    carry_is = "state"
+    evaluations_of_attempt: ClassVar[int | None] = 1
+
+
+# `SemiImplicitEuler` takes a field in two parts, which models of odebench do not declare; KenCarp and Sil3 methods likewise.
+SOLVERS = (
+    Euler, Heun, Midpoint, Ralston, Bosh3, Tsit5, Dopri5, Dopri8, ImplicitEuler, Kvaerno3, Kvaerno4, Kvaerno5, ReversibleHeun,
+    LeapfrogMidpoint,
+)  # fmt: skip
