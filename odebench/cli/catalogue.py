@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from odebench.cli.options import plugin_option
+
+if TYPE_CHECKING:
+    from odebench.plugins import Entry
 
 
 @click.command("catalogue")
@@ -23,7 +27,7 @@ from odebench.cli.options import plugin_option
     "--checks",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="What `odebench check --all --json` wrote: a column tells how many checks passed.",
+    help="What `odebench check --all --json` wrote, in place of the last results of `odebench check` on this machine.",
 )
 @plugin_option
 def command(output: Path, checks: Path | None, local_files: tuple[Path, ...]) -> None:
@@ -32,20 +36,30 @@ def command(output: Path, checks: Path | None, local_files: tuple[Path, ...]) ->
     \b
     Example:
       odebench catalogue -o catalogue.html
-      odebench check --all --json > checks.json; odebench catalogue --checks checks.json
+      odebench check --all; odebench catalogue
 
-    Costs are counted and stability is computed for the page; nothing is timed.
+    Costs are counted and stability is computed for the page; nothing is timed, and nothing is checked: conformance is the last
+    result of `odebench check` here, and is marked where anything has changed since.
     """
-    from odebench.cli.conformance import read_checks
+    from odebench.cli.conformance import conformance_of, last_conformance, read_checks
     from odebench.cli.describe import describe
     from odebench.cli.details import details
     from odebench.plugins import KINDS, build_registry
     from odebench.report.catalogue import write_catalogue
 
-    found = read_checks(checks) if checks is not None else {}
+    given = read_checks(checks) if checks is not None else None
     registry = build_registry(local_files=local_files)
-    entries = [describe(entry) | details(entry, registry) for kind in KINDS for entry in registry.entries(kind)]
-    for told in entries:
-        told["conformance"] = found.get((told["kind"], told["name"]))
+
+    def conformance(entry: Entry) -> dict[str, Any] | None:
+        if given is None:
+            return last_conformance(entry)
+        report = given.get((entry.kind, entry.name))
+        return None if report is None else conformance_of(report, entry)
+
+    entries = [
+        describe(entry) | details(entry, registry) | {"conformance": conformance(entry)}
+        for kind in KINDS
+        for entry in registry.entries(kind)
+    ]
     failures = [{"plugin": failure.plugin, "message": failure.message} for failure in registry.failures]
     click.echo(write_catalogue(entries, output, failures))

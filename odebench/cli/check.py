@@ -60,8 +60,10 @@ def command(
       odebench check --all --kind solver
       odebench check other/rk4 --interpreter other=envs/other/bin/python
 
-    A NAME that several kinds have is asked for as kind:NAME. Each plugin runs in a process of its own.
+    A NAME that several kinds have is asked for as kind:NAME. Each plugin runs in a process of its own. The last result is kept in
+    the user's cache folder: `odebench show` and `odebench catalogue` tell it, and whether anything has changed since.
     """
+    from odebench.conformance.kept import keep
     from odebench.conformance.running import check_plugins
 
     if bool(names) == everything:
@@ -77,6 +79,7 @@ def command(
         interpreters=interpreters,
     ):
         reports.append(report)
+        keep(report)
         if everything and not as_json:
             word = "cannot be used here" if report.unavailable else "passed" if report.passed else "FAILED"
             warn(f"{report.kind} {report.name}: {word}, {duration(report.seconds)}")

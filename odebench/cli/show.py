@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from odebench.cli.conformance import conformance_lines, conformance_of
+from odebench.cli.conformance import conformance_lines, conformance_of, last_conformance
 from odebench.cli.describe import DECLARED, describe, rounded, tableau_lines
 from odebench.cli.details import details
 from odebench.cli.elsewhere import said_there
@@ -33,6 +33,8 @@ _WORDS = {
     "chooses_first": "finds the first step itself",
 }
 
+_CHECKED = ("solver", "gradient", "model")
+
 # A tableau that is wider, also in a pipe, is written one coefficient after the other.
 _WIDEST = 140
 
@@ -46,7 +48,9 @@ _WIDEST = 140
     type=click.Path(path_type=Path, dir_okay=False),
     help="Draw where the solver is stable into a PNG, SVG or PDF file.",
 )
-@click.option("--check", "checked", is_flag=True, help="Run its conformance checks, and show how they ended.")
+@click.option(
+    "--check", "checked", is_flag=True, help="Run its conformance checks now, where else their last result is told."
+)
 @plugin_option
 @interpreter_option
 @json_option
@@ -66,7 +70,8 @@ def command(
       odebench show gradient:anode
 
     A NAME that several kinds have is asked for as kind:NAME. Costs are counted on a small field; where a solver has no tableau,
-    its stability function is measured.
+    its stability function is measured. Conformance is the last result of `odebench check` here, which says so where anything has
+    changed since.
     """
     from odebench.interpreters.interpreter import homes_of
 
@@ -92,17 +97,21 @@ def _told(name: str, checked: bool, local_files: tuple[Path, ...]) -> dict[str, 
     registry = build_registry(local_files=local_files)
     entry = _find(registry, name)
     told = describe(entry) | details(entry, registry)
-    return told | ({"conformance": _conformance(entry, local_files)} if checked else {})
+    if checked:
+        return told | {"conformance": _conformance(entry, local_files)}
+    return told | ({"conformance": last_conformance(entry)} if entry.kind in _CHECKED else {})
 
 
 def _conformance(entry: Entry, local_files: tuple[Path, ...]) -> dict[str, Any]:
     """How the checks that `--check` asks for ended."""
+    from odebench.conformance.kept import keep
     from odebench.conformance.running import check_plugins
 
-    if entry.kind not in ("solver", "gradient", "model"):
+    if entry.kind not in _CHECKED:
         raise OdebenchError(f"There are no checks for a {kind_in_words(entry.kind)}, such as {entry.name!r}.")
     (report,) = check_plugins([f"{entry.kind}:{entry.name}"], local_files=local_files)
-    return conformance_of(asdict(report))
+    keep(report)
+    return conformance_of(asdict(report), entry)
 
 
 def _draw(told: dict[str, Any], figure: Path) -> None:
@@ -190,7 +199,7 @@ def _found(told: dict[str, Any]) -> dict[str, list[str]]:
     if "solvers" in told:
         found["solvers"] = pairs_lines(told["solvers"], "solver")
     if "conformance" in told:
-        found["conformance"] = conformance_lines(told["conformance"])
+        found["conformance"] = conformance_lines(told["conformance"], told["name"])
     if told.get("problem"):
         found["problem"] = problem_lines(told["problem"])
     return found

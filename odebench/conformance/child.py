@@ -19,12 +19,14 @@ import torch._dynamo
 
 from odebench.conformance.checks import CHECKED_KINDS, checks_of, unavailable
 from odebench.conformance.failure import Failure
+from odebench.conformance.kept import stamp_of
 from odebench.conformance.parametrize import refuse_stale_known_failures
 from odebench.plugins import ENTRY_POINT_GROUP, Registry, build_registry
 
 REQUEST_FILE = "request.json"
 RESULT_FILE = "result.json"
 LINES_FILE = "checks.jsonl"
+CIRCUMSTANCES_FILE = "circumstances.json"
 WORK_FOLDER = "work"
 #: Frames of an unexpected error that are told, from its end.
 _FRAMES = 3
@@ -74,7 +76,10 @@ def _listed(registry: Registry, prefix: str | None, local_file: str | None) -> d
 def _checked(registry: Registry, kind: str, name: str, lines: Path) -> dict[str, Any]:
     """Run all checks of one entry, and write a line before and after each."""
     try:
-        plugin = registry.get(kind, name).build()
+        entry = registry.get(kind, name)
+        circumstances = {"environment": sys.prefix, "stamp": stamp_of(entry)}
+        (lines.parent / CIRCUMSTANCES_FILE).write_text(json.dumps(circumstances), encoding="utf-8")
+        plugin = entry.build()
         if reason := unavailable(plugin):
             return {"fault": None, "unavailable": reason}
         chosen = checks_of(plugin)

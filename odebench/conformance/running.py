@@ -6,10 +6,11 @@ prints escape sequences is a failure of that plugin like any other.
 
 from __future__ import annotations
 
+import datetime
 import json
 import signal
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -54,6 +55,10 @@ class PluginReport:
         faults: what went wrong besides: it does not load, hangs, ends the process, prints.
         seconds: wall time of its process.
         unavailable: why it cannot be used on this machine, so that nothing was checked; None where it can.
+        plugin: the prefix or the local file that offers it; "odebench" for what is built in.
+        environment: `sys.prefix` of the interpreter that checked it; empty where its process did not get so far.
+        stamp: what the result depends on, as `kept.stamp_of` gives it.
+        ended: when, as ISO 8601 in UTC.
     """
 
     kind: str
@@ -64,6 +69,10 @@ class PluginReport:
     faults: tuple[str, ...] = ()
     seconds: float = 0.0
     unavailable: str | None = None
+    plugin: str = ""
+    environment: str = ""
+    stamp: dict[str, str] = field(default_factory=dict)
+    ended: str = ""
 
     @property
     def passed(self) -> bool:
@@ -205,6 +214,9 @@ def _report(job: Job) -> PluginReport:
         faults=tuple(faults),
         seconds=job.message["seconds"] if job.message else 0.0,
         unavailable=_plain(reason) if (reason := _result_of(job).get("unavailable")) else None,
+        plugin=job.label["local_file"] or job.label["prefix"] or "odebench",
+        ended=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **_circumstances(job),
     )
 
 
@@ -237,6 +249,15 @@ def _results_of(job: Job) -> tuple[list[CheckResult], str | None, list[str]]:
                 )
             )
     return results, running, left
+
+
+def _circumstances(job: Job) -> dict[str, Any]:
+    """Where it was checked, and what the result depends on."""
+    try:
+        told = json.loads(job.read("circumstances.json"))
+        return {"environment": told["environment"], "stamp": dict(told["stamp"])}
+    except (ValueError, KeyError, TypeError):
+        return {}
 
 
 def _result_of(job: Job) -> dict[str, Any]:

@@ -210,10 +210,22 @@ def _checks(told: dict[str, Any], entries: Sequence[dict[str, Any]]) -> tuple[Va
     found = told.get("conformance")
     if not found:
         return (Value("not checked", tone="quiet"),)
+    if found["unavailable"]:
+        return (Value("cannot be used here", tone="quiet", meaning=found["unavailable"]),)
     text = f"{found['passed']} passed"
     text += f", {found['known']} known" if found["known"] else ""
     text += f", {found['failed']} failed" if found["failed"] else ""
-    return (Value(text, sort=-found["failed"], tone="bad" if found["failed"] else "good"),)
+    if found["changed"]:
+        return (Value(f"{text} – out of date", sort=-found["failed"] - 0.5, tone="quiet", meaning=_changed(found)),)
+    return (Value(text, sort=-found["failed"], tone="bad" if found["failed"] else "good", meaning=_when(found)),)
+
+
+def _changed(found: dict[str, Any]) -> str:
+    return f"{_when(found)}; since then: {'; '.join(found['changed'])}"
+
+
+def _when(found: dict[str, Any]) -> str:
+    return f"checked at {found['ended']}" if found["ended"] else ""
 
 
 def _number(value: float | None) -> Value:

@@ -58,7 +58,7 @@ def identity_of(cell: Cell, registry: Registry) -> Identity:
     used = list(_entries(cell, registry))
     interpreter = next((entry.origin.interpreter for entry in used if entry.origin.interpreter is not None), None)
     if interpreter is None:
-        versions = {"odebench": __version__, "torch": _version("torch")}
+        versions = {"odebench": __version__, "torch": version_of("torch")}
     else:  # The same library is another one in another Python, at least in time.
         versions = {"odebench": __version__, "torch": interpreter.version("torch"), "python": interpreter.python}
     prefixes, files, sources = set(), set(), {}
@@ -72,7 +72,7 @@ def identity_of(cell: Cell, registry: Registry) -> Identity:
             versions |= {name: interpreter.version(name) for name in (plugin.distribution, *plugin.requires)}
         elif entry.distribution not in (None, "odebench"):
             prefixes.add(entry.origin.plugin)
-            versions |= {name: _version(name) for name in (entry.distribution, *_requirements(entry.distribution))}
+            versions |= {name: version_of(name) for name in (entry.distribution, *requirements(entry.distribution))}
     versions |= _used_code(cell, registry)
     return Identity(
         prefixes=tuple(sorted(prefixes)),
@@ -140,7 +140,8 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 @cache
-def _version(distribution: str) -> str:
+def version_of(distribution: str) -> str:
+    """The version that is installed here; "unknown" where there is none."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -148,11 +149,11 @@ def _version(distribution: str) -> str:
 
 
 @cache
-def _requirements(distribution: str) -> tuple[str, ...]:
+def requirements(distribution: str) -> tuple[str, ...]:
     """What a plugin's distribution requires, extras aside: an adapter's own version says little about the library below it."""
     try:
         required = metadata.requires(distribution) or []
     except metadata.PackageNotFoundError:
         return ()
     names = (re.match(r"[A-Za-z0-9._-]+", line).group() for line in required if "extra ==" not in line)
-    return tuple(name for name in names if name not in ("odebench", "torch") and _version(name) != "unknown")
+    return tuple(name for name in names if name not in ("odebench", "torch") and version_of(name) != "unknown")

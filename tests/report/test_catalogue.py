@@ -81,10 +81,20 @@ def test_a_solver_has_its_picture_and_its_figures():
 
 
 def test_checks_are_a_column_where_they_are_known():
-    found = {"passed": 12, "known": 1, "failed": 2, "failures": {}}
-    page = catalogue([entry("solver", "mine", conformance=found), entry("solver", "other", conformance=None)])
+    found = {"passed": 12, "known": 1, "failed": 2, "failures": {"check_x": "It is wrong."}, "ended": "today", "changed": [],
+             "unavailable": None}  # fmt: skip
+    old = found | {"known": 0, "failed": 0, "failures": {}, "ended": "long ago", "changed": ["torch was 1 and is 2"]}
+    away = found | {"unavailable": "There is no folder."}
+    page = catalogue([entry("solver", "mine", conformance=found), entry("solver", "other", conformance=None),
+                      entry("solver", "old", conformance=old), entry("solver", "away", conformance=away)])  # fmt: skip
     column = Cells(page, "solver").rows[0].index("conformance")
-    assert [row[column] for row in Cells(page, "solver").rows[1:]] == ["12 passed, 1 known, 2 failed", "not checked"]
+    assert [row[column] for row in Cells(page, "solver").rows[1:]] == [
+        "checked at today: 12 passed, 1 known, 2 failed",
+        "not checked",
+        "checked at long ago; since then: torch was 1 and is 2: 12 passed – out of date",
+        "There is no folder.: cannot be used here",
+    ]
+    assert "Failed check_x: It is wrong." in page
     assert "conformance" not in Cells(catalogue([entry("solver", "mine")]), "solver").rows[0]
 
 
