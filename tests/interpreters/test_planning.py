@@ -11,6 +11,7 @@ import pytest
 
 from odebench.errors import InterpreterError, PluginError
 from odebench.interpreters import asking
+from odebench.interpreters.answers import KeptAnswers
 from odebench.interpreters.asking import Asking
 from odebench.interpreters.registry import WideRegistry, _join, build_wide_registry
 from odebench.outcome import Outcome
@@ -156,23 +157,26 @@ def test_an_identity_has_the_versions_of_there(wide, homes):
     assert identity_of(theirs, wide).judged_there
 
 
-def test_answers_are_kept_until_the_plugin_changes(tmp_path, monkeypatch):
-    python = environments.fancy(tmp_path / "mine", 1)
-    text = ONE.replace("0.5, -1.0", "0.5").replace(
-        '"midpoint", "rk4"', '"midpoint"'
-    )  # What raises is asked again each time.
+def test_what_was_answered_once_is_not_asked_again(wide, homes, monkeypatch):
+    """That whatever it depends on makes another state is shown beside the probe."""
+    text = BOTH.replace('"fancyone/euler", ', "").replace(', "fancyone/recorded"', "")
+    first = verdicts(text, wide)
+    wide.close()
+    monkeypatch.setattr(asking, "_Child", None)
+    with build_wide_registry({"fancytwo": homes["fancytwo"]}, prefixes=["fancytwo"]) as registry:
+        assert verdicts(text, registry) == first
 
-    def planned() -> dict:
-        with build_wide_registry({"fancyone": python}, prefixes=["fancyone"]) as registry:
-            return verdicts(text, registry)
 
-    first = planned()
-    with monkeypatch.context() as patch:
-        patch.setattr(asking, "_Child", None)
-        assert planned() == first, "nothing had to be asked"
-    file = environments.packages(tmp_path / "mine") / "fancyone.py"
-    file.write_text(file.read_text().replace("It takes order 1;", "It takes order one;"))
-    assert any("It takes order one; Midpoint has 2." in (reason or "") for _, reason in planned().values())
+def test_what_a_plugin_refused_and_what_tells_of_the_day_is_asked_again(wide, tmp_path):
+    kept = KeptAnswers(wide.askings[0].interpreter, ["fancyone"], [], tmp_path)
+    for number, answer in enumerate(({"order": 1}, {"failures": [1]}, {"unavailable": "no licence"}, {"reason": None})):
+        kept.keep({"number": number}, answer)
+    kept.write()
+    read = KeptAnswers(wide.askings[0].interpreter, ["fancyone"], [], tmp_path)
+    assert [read.get({"number": number}) for number in range(4)] == [{"order": 1}, None, None, {"reason": None}]
+    (file,) = tmp_path.iterdir()
+    file.write_text(file.read_text()[:-20])
+    assert KeptAnswers(wide.askings[0].interpreter, ["fancyone"], [], tmp_path).get({"number": 0}) is None
 
 
 @pytest.mark.parametrize("way", ["dies", "hangs"])
