@@ -42,6 +42,7 @@ class DiffraxSolver(odebench.OpaqueSolver):
       attempt of an explicit method. Those of implicit methods are counted by the host.
 
     Args:
+        adaptive: False for a method that can follow a tolerance and shall take the steps of a suite; None leaves it as it is.
         max_steps: attempts of a solve with a tolerance.
         pcoeff, icoeff, dcoeff: of `PIDController`.
         newton: tolerance of the equations of an implicit method's step where steps are given; None takes 1e-10 in float64 and
@@ -61,12 +62,17 @@ class DiffraxSolver(odebench.OpaqueSolver):
     def __init__(
         self,
         *,
+        adaptive: bool | None = None,
         max_steps: int = 4096,
         pcoeff: float = 0.0,
         icoeff: float = 1.0,
         dcoeff: float = 0.0,
         newton: float | None = None,
     ) -> None:
+        if adaptive and not type(self).adaptive:
+            raise IncompatibleError(f"Solver {self.name!r} has no error estimate and cannot be adaptive.")
+        if adaptive is not None:
+            self.adaptive = adaptive
         if max_steps < 1:
             raise IncompatibleError(f"Solver {self.name!r}: max_steps is {max_steps!r}; it must be at least 1.")
         if newton is not None and not newton > 0:

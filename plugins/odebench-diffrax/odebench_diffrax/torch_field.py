@@ -94,7 +94,7 @@ def _once(t: Tensor, y: Tensor) -> Tensor:
 
 def _pulled_back(t: Tensor, y: Tensor, cotangent: Tensor) -> tuple[np.ndarray, ...]:
     """Gradients of y and of each declared tensor."""
-    field, sources = _lent.field, tuple(_lent.field.parameters())
+    sources = tuple(_lent.field.parameters())
     with torch.enable_grad():
         state = y.to(_lent.dtype).requires_grad_()
         derivative = _once(t, state)
@@ -107,7 +107,7 @@ def _pulled_back(t: Tensor, y: Tensor, cotangent: Tensor) -> tuple[np.ndarray, .
 
 def _pushed_forward(t: Tensor, y: Tensor, *tangents: Tensor) -> np.ndarray:
     """The derivative's change along tangents of y and of each declared tensor: the gradient of the gradient of a dummy."""
-    field, sources = _lent.field, tuple(_lent.field.parameters())
+    sources = tuple(_lent.field.parameters())
     with torch.enable_grad():
         state = y.to(_lent.dtype).requires_grad_()
         derivative = _once(t, state)
