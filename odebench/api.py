@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from odebench.contract import Field, GradientMethod, Grid, GridRequest, Solution, Solver, State, StepSize, Tolerance
-from odebench.errors import GridError, IncompatibleError, PluginError
+from odebench.errors import CompileError, GridError, IncompatibleError, PluginError
 from odebench.plugins import Registry, build_registry
 
 DEFAULT_SOLVER = "dopri5"
@@ -18,6 +19,9 @@ DEFAULT_GRADIENT = "direct"
 
 Named = str | Mapping[str, Any]
 """A name, or a table with a name and parameters: `{"name": "continuous-adjoint", "norm": "all"}`."""
+
+Compile = bool | Literal["auto"]
+"""Whether a solve is compiled; "auto": where it can be."""
 
 
 def solve(
@@ -34,6 +38,7 @@ def solve(
     step_size: float | None = None,
     grid: GridRequest | None = None,
     inputs: tuple[Tensor, ...] = (),
+    compile: Compile = False,  # noqa: A002 - torch's own word for it
 ) -> Solution:
     """Solve dy/dt = field(t, y) from y0 at ts[0], and give the states at all of `ts`.
 
@@ -52,6 +57,9 @@ def solve(
         step_size: length of a step; the last one is shorter where it does not divide the span.
         grid: a `StepSize`, a `Tolerance` with more options, or a `Grid` to be repeated.
         inputs: tensors that the field uses and does not own, to which gradients must flow.
+        compile: whether the whole solve, and its gradient, is compiled into one program: at the first call, which takes half a
+            minute and more, and again only where the field, the solver or the number of dimensions is another. "auto" solves
+            without where that cannot be, and says why in `stats.compile_fallback_reason` and in a warning.
 
     Returns:
         `Solution(ys, grid, stats)`; ys has shape `(times, batch, *state)`, a tuple for a tuple state.
@@ -61,6 +69,7 @@ def solve(
         IncompatibleError: a combination that cannot work.
         GridError: steps, tolerances or times that describe no solve.
         DivergedError: no step is small enough, or too many were needed.
+        CompileError: with `compile=True`, where the solver, the gradient method or the field has no compiled form.
     """
     if isinstance(inputs, Tensor):
         raise IncompatibleError("`inputs` is a tensor; it must be a tuple of the tensors that the field uses.")
@@ -70,7 +79,36 @@ def solve(
     if torch.is_grad_enabled() and (reason := method.supports(chosen)) is not None:
         raise IncompatibleError(f"gradient {method.name!r} cannot work with solver {chosen.name!r}: {reason}")
     request = grid_request(chosen, rtol, atol, batch, steps, step_size, grid)
-    return method.solve(chosen, field, y0, ts, request, inputs)
+    return run(method, chosen, field, y0, ts, request, inputs, compile)
+
+
+def run(
+    method: GradientMethod,
+    solver: Solver,
+    field: Field,
+    y0: State,
+    ts: Sequence[float] | Tensor,
+    request: GridRequest,
+    inputs: tuple[Tensor, ...] = (),
+    compile: Compile = False,  # noqa: A002 - torch's own word for it
+) -> Solution:
+    """`method.solve`, compiled or not, as `solve` says of `compile`."""
+    if compile is False:
+        return method.solve(solver, field, y0, ts, request, inputs)
+    if compile is not True and compile != "auto":
+        raise IncompatibleError(f"compile is {compile!r}; it must be True, False or 'auto'.")
+    # The compiler is loaded by those who compile.
+    from odebench.compiled import solve_compiled
+
+    try:
+        return solve_compiled(solver, method, field, y0, ts, request)
+    except CompileError as refusal:
+        if compile is True:
+            raise
+        warnings.warn(f"Solved without compile: {refusal}", stacklevel=3)
+        solution = method.solve(solver, field, y0, ts, request, inputs)
+        solution.stats.compile_fallback_reason = str(refusal)
+        return solution
 
 
 def build(kind: str, named: Named) -> Any:

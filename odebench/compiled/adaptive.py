@@ -42,12 +42,23 @@ class State(NamedTuple):
     y: Tensor
     slope: Tensor
 
+    @classmethod
+    def unpacked(cls, numbers: Tensor, resting: Tensor, pending: Tensor, y: Tensor, slope: Tensor) -> State:
+        """From what programs take and give: t, dt and previous are one tensor. Of one number each, TorchDynamo would look for
+        the value of each, and compile twice."""
+        return cls(*numbers.unbind(), resting, pending, y, slope)
+
+    @property
+    def packed(self) -> tuple[Tensor, ...]:
+        """The arguments of `unpacked`."""
+        return torch.stack((self.t, self.dt, self.previous)), self.resting, self.pending, self.y, self.slope
+
 
 class Chunk(NamedTuple):
     """What one run of the program gives.
 
     Attributes:
-        state: where it stopped.
+        state: where it stopped, packed.
         steps: number of steps accepted (by row: in which some row was); int64, `()`.
         attempts: number of attempts; by row, of refused steps in all rows; int64, `()`.
         status: `RUNNING` or `TOO_SMALL`; int64, `()`.
@@ -58,7 +69,7 @@ class Chunk(NamedTuple):
         evaluations: of the field, to begin with and in an attempt.
     """
 
-    state: State
+    state: tuple[Tensor, ...]
     steps: Tensor
     attempts: Tensor
     refused: Tensor
@@ -116,7 +127,7 @@ class Adaptive:
             fresh: whether this is the start: then the slope and, where it is to be found, the first step are computed.
             given: states at the output times that were met before.
         """
-        solver, lanes, emission, start = self.solver, self.lanes, self.emission, State(*state)
+        solver, lanes, emission, start = self.solver, self.lanes, self.emission, State.unpacked(*state)
         probe_field = self._field(tensors)
         probe = solver.step(
             probe_field,
@@ -223,7 +234,7 @@ class Adaptive:
             outputs = self._interpolated(stored, where, slot, _columns(ts, start.t), grid, given)
         evaluations = (2 if self.guess else int(takes_over), probe_field.evaluations)
         kept = states if states is not None else start.y.new_empty(0)
-        return Chunk(State(*end), n, attempts, refusals, status, grid, kept, outputs, evaluations)
+        return Chunk(State(*end).packed, n, attempts, refusals, status, grid, kept, outputs, evaluations)
 
     def _field(self, tensors: Sequence[Tensor]) -> TracedField:
         return TracedField(self.graph, self.shape, tensors)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from odebench.compiled.fresh import NUMBERS_ARE_CONSTANT, fresh
+from odebench.compiled.watch import Watch
 from odebench.contract import Field
 from odebench.errors import CompileError
 
@@ -26,7 +27,7 @@ class FieldGraph:
     """The operations of a field, as `graph(t, leaves, tensors)`.
 
     Attributes:
-        uses_time: whether the field depends on the time.
+        uses_time: whether the field depends on the time; known when its tensors have been found.
         programs: what was compiled from it, by what it was compiled for.
     """
 
@@ -34,44 +35,52 @@ class FieldGraph:
         self.module = module
         self.uses_time = True
         self.programs: dict[Any, Any] = {}
-        self._sizes: dict[int, tuple[int, int]] = {}
-        self._places: tuple[Any, ...] | None = None
+        self._sizes = _sizes(module)
+        self._places: tuple[tuple[str, Any], ...] | None = None
 
-    def tensors_of(self, arguments: Sequence[Any], t: Tensor, leaves: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """What among the graph's arguments is neither the time, nor the state, nor the size of either."""
+    def tensors_of(self, arguments: Sequence[Any], t: Tensor, leaves: Sequence[Tensor]) -> tuple[Any, ...]:
+        """What among the graph's arguments is neither the time, nor the state, nor the size of a tensor."""
         if self._places is None:
-            self._places = tuple(self._place(argument, t, leaves) for argument in arguments)
+            self._places = tuple(self._place(n, argument, t, leaves) for n, argument in enumerate(arguments))
             self.uses_time = ("time", 0) in self._places
         return tuple(a for a, place in zip(arguments, self._places, strict=True) if place[0] == "tensor")
 
-    def __call__(self, t: Tensor, leaves: Sequence[Tensor], tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def __call__(self, t: Tensor, leaves: Sequence[Tensor], tensors: Sequence[Any]) -> tuple[Tensor, ...]:
         """The derivatives of the state's tensors."""
         others = iter(tensors)
-        arguments = []
+        arguments: list[Any] = []
         for kind, index in self._places:
             if kind == "time":
                 arguments.append(t)
             elif kind == "state":
                 arguments.append(leaves[index])
-            elif kind == "size":
-                arguments.append(leaves[index[0]].shape[index[1]])
             else:
-                arguments.append(next(others))
+                arguments.append(next(others) if kind == "tensor" else None)
+        for position, (kind, place) in enumerate(self._places):
+            if kind == "size":
+                arguments[position] = arguments[place[0]].shape[place[1]]
         return self.module(*arguments)
 
-    def _place(self, argument: Any, t: Tensor, leaves: Sequence[Tensor]) -> tuple[str, Any]:
+    def _place(self, position: int, argument: Any, t: Tensor, leaves: Sequence[Tensor]) -> tuple[str, Any]:
+        if position in self._sizes:
+            return "size", self._sizes[position]
         if argument is t:
             return "time", 0
-        for index, leaf in enumerate(leaves):
-            if argument is leaf:
-                return "state", index
-        if isinstance(argument, Tensor):
-            return "tensor", 0
-        for index, leaf in enumerate(leaves):
-            for dimension, size in enumerate(leaf.shape):
-                if size == argument:
-                    return "size", (index, dimension)
-        raise CompileError(f"The field uses the number {argument!r}, which changes between solves and is no tensor. Make it one.")
+        return next((("state", index) for index, leaf in enumerate(leaves) if argument is leaf), ("tensor", 0))
+
+
+def _sizes(module: torch.fx.GraphModule) -> dict[int, tuple[int, int]]:
+    """Which arguments of a graph are sizes: of which other argument, and in which dimension."""
+    values = [node.meta.get("example_value") for node in module.graph.find_nodes(op="placeholder")]
+    tensors = [(position, value) for position, value in enumerate(values) if isinstance(value, Tensor)]
+    found = {}
+    for position, value in enumerate(values):
+        if isinstance(value, torch.SymInt):
+            for other, tensor in tensors:
+                for dimension, size in enumerate(tensor.shape):
+                    if isinstance(size, torch.SymInt) and size.node.expr == value.node.expr:
+                        found[position] = (other, dimension)
+    return found
 
 
 class _Capture:
@@ -84,12 +93,12 @@ class _Capture:
     def __init__(self) -> None:
         self._found: tuple[FieldGraph, tuple[Any, ...]] | None = None
         self._call = torch.compile(
-            _called, fullgraph=True, backend=self._receive, recompile_limit=MOST_GRAPHS, isolate_recompiles=True
+            fresh(_called), fullgraph=True, backend=self._receive, recompile_limit=MOST_GRAPHS, isolate_recompiles=True
         )
 
     def __call__(self, field: Field, t: Tensor, leaves: tuple[Tensor, ...], is_tuple: bool) -> tuple[FieldGraph, tuple]:
         self._found = None
-        with torch.no_grad():
+        with torch.no_grad(), NUMBERS_ARE_CONSTANT, Watch():
             self._call(field, t, leaves, is_tuple)
         if self._found is None:
             raise CompileError("The field computes nothing from its arguments that a graph could hold.")
@@ -115,7 +124,9 @@ def _called(field: Field, t: Tensor, leaves: tuple[Tensor, ...], is_tuple: bool)
     return tuple(derivative) if is_tuple else (derivative,)
 
 
-def capture(field: Field, t: Tensor, leaves: tuple[Tensor, ...], is_tuple: bool) -> tuple[FieldGraph, tuple[Tensor, ...]]:
+def capture(
+    field: Field, t: Tensor, leaves: tuple[Tensor, ...], is_tuple: bool
+) -> tuple[FieldGraph, tuple[Tensor, ...]]:
     """The graph of `field`, and the tensors that it uses besides its arguments: parameters, buffers, what it closes over.
 
     Raises:
@@ -131,7 +142,7 @@ def capture(field: Field, t: Tensor, leaves: tuple[Tensor, ...], is_tuple: bool)
     except CompileError:
         raise
     except Exception as cause:
-        raise CompileError(f"The field is not one graph: {_told(cause)}") from cause
+        raise CompileError(f"The field is not one graph: {told(cause)}") from cause
     return graph, graph.tensors_of(arguments, t, leaves)
 
 
@@ -196,11 +207,13 @@ def _plain(name: str) -> str:
     return repr(name.replace("_modules_", ".").replace("_parameters_", ".").replace("_buffers_", "."))
 
 
-def _told(cause: BaseException) -> str:
+def told(cause: BaseException) -> str:
     """The reason in one sentence, with the line of the user's code."""
     text = str(cause)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    reason = next((line for line in lines if line.startswith("Explanation:")), lines[0] if lines else type(cause).__name__)
+    reason = next(
+        (line for line in lines if line.startswith("Explanation:")), lines[0] if lines else type(cause).__name__
+    )
     reason = reason.removeprefix("Explanation:").strip()
     places = re.findall(r'File "([^"]+)", line (\d+), in (\S+)\n\s*(.+)', text)
     if places:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from odebench.compiled.adaptive import TOO_SMALL, Adaptive, Chunk
+from odebench.compiled.adaptive import TOO_SMALL, Adaptive, Chunk, State
 from odebench.compiled.emission import Emission
-from odebench.compiled.placing import place
+from odebench.compiled.placing import Places, place
 from odebench.compiled.program import free, program_of
 from odebench.compiled.replay import Placed, Replay, Replayed
 from odebench.compiled.setting import Setting
-from odebench.contract import Grid, Stats, Tolerance
+from odebench.contract import Grid, Stats, StepSize, Tolerance
 from odebench.errors import DivergedError, IncompatibleError
 from odebench.numerics.march import diverged
+from odebench.numerics.uniform import uniform_grid
 
 FIRST_ROOM = 128
 """So many steps find room at first; each further stretch has twice the room of the one before."""
@@ -106,8 +109,9 @@ def solve_adaptively(
             setting.free(given, 1) if outputs else given,
             tensors,
         )
+        end = State.unpacked(*chunk.state)
         # All that the host has to know, at once: the one wait for the device.
-        numbers = (chunk.steps, chunk.attempts, chunk.refused, chunk.status, (chunk.state.pending < len(ts)).sum())
+        numbers = (chunk.steps, chunk.attempts, chunk.refused, chunk.status, (end.pending < len(ts)).sum())
         count, tried, rejected, status, unmet = torch.stack(numbers).tolist()
         evaluations += tried * chunk.evaluations[1] + (chunk.evaluations[0] if fresh else 0)
         attempts, refused, fresh = attempts + tried, refused + rejected, False
@@ -115,15 +119,22 @@ def solve_adaptively(
         if not unmet:
             break
         if status == TOO_SMALL or attempts >= tolerance.max_steps:
-            raise _diverged(setting, tolerance, ts, stretches, chunk, status)
+            raise _diverged(setting, tolerance, ts, stretches, end, status)
         state, given, room = chunk.state, chunk.outputs, 2 * room
     grid = _grid(stretches, ts[-1])
     return Solved(
-        ys=chunk.outputs if outputs else torch.stack((y, chunk.state.y)),
+        ys=chunk.outputs if outputs else torch.stack((y, end.y)),
         stretches=stretches,
         grid=grid,
         stats=Stats(evaluations_forward=evaluations, accepted=grid.steps, rejected=refused),
     )
+
+
+@functools.lru_cache(maxsize=128)
+def _rows(count: int, stride: int, device: torch.device) -> Tensor:
+    """In which row the state at the start of each step is stored: that of every `stride`-th one; the others in the last."""
+    rows = torch.arange(count, device=device)
+    return free(torch.where(rows % stride == 0, rows // stride, -(-count // stride)), 0)
 
 
 def _start(setting: Setting, y: Tensor, ts: Sequence[float], tolerance: Tolerance) -> Sequence[Tensor]:
@@ -134,31 +145,64 @@ def _start(setting: Setting, y: Tensor, ts: Sequence[float], tolerance: Toleranc
     if tolerance.first_step is not None:
         first = min(tolerance.first_step, abs(span)) * (1.0 if span > 0 else -1.0)
     full = lambda value, dtype=torch.float64: torch.full(batch, value, dtype=dtype, device=y.device)  # noqa: E731
-    return full(ts[0]), full(first), full(1e-4), full(False, torch.bool), full(1, torch.int64), y, torch.empty_like(y)
+    numbers = torch.stack((full(ts[0]), full(first), full(1e-4)))
+    return numbers, full(False, torch.bool), full(1, torch.int64), y, torch.empty_like(y)
 
 
 def _freed(setting: Setting, state: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    *lanes, y, slope = state
-    return *(free(lane, 0) for lane in lanes), setting.free(y), setting.free(slope)
+    numbers, resting, pending, y, slope = state
+    lanes = (free(numbers, 1), free(resting, 0), free(pending, 0))
+    return *lanes, setting.free(y), setting.free(slope)
 
 
 def solve_on_grid(
-    setting: Setting, y: Tensor, ts: list[float], grid: Grid, keep: bool, two_levels: bool = False
+    setting: Setting, y: Tensor, ts: list[float], request: StepSize | Grid, keep: bool, two_levels: bool = False
 ) -> Solved:
-    """Take the steps of `grid`; as the eager loops do."""
-    places = place(setting.solver, ts, grid, y.device)
-    count = grid.steps
+    """Take the steps of a grid; as the eager loops do."""
+    laid = lay(setting, ts, request)
+    count, places = laid.grid.steps, laid.places
     stride = max(1, math.isqrt(count)) if two_levels else 1
-    steps = torch.stack((grid.t, grid.dt), dim=1).to(y.device)
-    replayed = replay(setting, y, steps, places.placed, places.inside, stride if keep else None)
-    ys = torch.stack([y, *replayed.outputs, replayed.y] if len(places.indices) < len(ts) - 1 else [y, *replayed.outputs])
+    replayed = replay(setting, y, laid.steps, places.placed, places.inside, stride if keep else None)
+    ends = [replayed.y] if places.ends else []
     begun, each = replayed.evaluations
     return Solved(
-        ys=ys,
-        stretches=[Stretch(count=count, grid=steps, states=replayed.states, stride=stride)],
-        grid=grid,
+        ys=torch.stack([y, *replayed.outputs, *ends]),
+        stretches=[Stretch(count=count, grid=laid.steps, states=replayed.states, stride=stride)],
+        grid=laid.grid,
         stats=Stats(evaluations_forward=begun + each * count, accepted=count),
     )
+
+
+class Laid(NamedTuple):
+    """A grid as a program takes it.
+
+    Attributes:
+        grid: the grid.
+        steps: its starts and lengths, `(steps, 2)` or `(steps, 2, batch)`.
+        places: where the output times lie in it.
+    """
+
+    grid: Grid
+    steps: Tensor
+    places: Places
+
+
+def lay(setting: Setting, ts: list[float], request: StepSize | Grid) -> Laid:
+    """The grid that is asked for; equal steps over the same times are laid once."""
+    interpolates, name = setting.solver.interpolates, setting.solver.name
+    if isinstance(request, StepSize):
+        return _uniform(interpolates, name, tuple(ts), request, setting.device)
+    return _laid(interpolates, name, ts, request, setting.device)
+
+
+@functools.lru_cache(maxsize=128)
+def _uniform(interpolates: bool, name: str, ts: tuple[float, ...], request: StepSize, device: torch.device) -> Laid:
+    return _laid(interpolates, name, ts, uniform_grid(request, ts[0], ts[-1]), device)
+
+
+def _laid(interpolates: bool, name: str, ts: Sequence[float], grid: Grid, device: torch.device) -> Laid:
+    steps = free(torch.stack((grid.t, grid.dt), dim=1).to(device), 0, *((2,) if grid.per_sample else ()))
+    return Laid(grid, steps, place(interpolates, name, ts, grid, device))
 
 
 def replay(
@@ -168,9 +212,7 @@ def replay(
     count, solver = steps.shape[0], setting.solver
     keep = stride is not None
     kept = -(-count // stride) if keep else 1
-    rows = torch.arange(count, device=y.device)
-    if keep and stride > 1:
-        rows = torch.where(rows % stride == 0, rows // stride, kept)
+    rows = _rows(count, stride or 1, y.device)
     program = program_of(
         setting.graph,
         ("replay", placed is not None, inside, keep, *setting.key),
@@ -184,10 +226,7 @@ def replay(
             keep=keep,
         ),
     )
-    free(steps, 0, *((2,) if setting.lanes.by_row else ()))
-    return program(
-        setting.free(y), steps, free(rows, 0), free(y.new_empty(kept), 0), placed or (), setting.plain_tensors
-    )
+    return program(setting.free(y), steps, rows, free(y.new_empty(kept), 0), placed or (), setting.plain_tensors)
 
 
 def _settings(tolerance: Tolerance, order: int, ts: Sequence[float], y: Tensor) -> Tensor:
@@ -209,15 +248,15 @@ def _settings(tolerance: Tolerance, order: int, ts: Sequence[float], y: Tensor) 
 
 
 def _diverged(
-    setting: Setting, tolerance: Tolerance, ts: list[float], stretches: list[Stretch], chunk: Chunk, status: int
+    setting: Setting, tolerance: Tolerance, ts: list[float], stretches: list[Stretch], end: State, status: int
 ) -> DivergedError:
     grid = _grid(stretches, ts[-1])
     if status == TOO_SMALL:
-        smallest = float(chunk.state.dt.abs().min())
+        smallest = float(end.dt.abs().min())
         why = f"the step size fell below its minimum ({smallest:.3g}), or the field is not finite"
     else:
         why = f"{tolerance.max_steps} steps were not enough"
-    return diverged(why, setting.solver, float(chunk.state.t.min()), ts, grid.t.tolist(), grid.dt.tolist())
+    return diverged(why, setting.solver, float(end.t.min()), ts, grid.t.tolist(), grid.dt.tolist())
 
 
 def _grid(stretches: Sequence[Stretch], end: float) -> Grid:

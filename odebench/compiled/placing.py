@@ -11,7 +11,6 @@ from torch import Tensor
 from odebench.compiled.program import free
 from odebench.compiled.replay import Placed
 from odebench.contract import Grid
-from odebench.numerics import ExplicitRungeKutta
 from odebench.numerics.march import check_outputs, place_outputs
 from odebench.numerics.march_rows import place_row_outputs
 from odebench.numerics.outputs import CLOSE
@@ -25,11 +24,13 @@ class Places:
         placed: those that are not the end of the grid; None where there are none.
         indices: which output times these are.
         inside: whether one lies inside a step.
+        ends: whether the last output time is the end of the grid.
     """
 
     placed: Placed | None
     indices: tuple[int, ...]
     inside: bool
+    ends: bool
 
     def of_steps(self, first: int, count: int) -> Placed | None:
         """The same for some of the steps."""
@@ -38,8 +39,12 @@ class Places:
         return self.placed._replace(slots=free(self.placed.slots[first : first + count], 0))
 
 
-def place(solver: ExplicitRungeKutta, ts: Sequence[float], grid: Grid, device: torch.device) -> Places:
+def place(interpolates: bool, name: str, ts: Sequence[float], grid: Grid, device: torch.device) -> Places:
     """Place `ts` in the steps of `grid`.
+
+    Args:
+        interpolates: whether the solver has an interpolant of its order.
+        name: the solver's.
 
     Raises:
         GridError: the grid does not fit the times, or a time lies inside a step and the solver has no interpolant of its order.
@@ -48,17 +53,17 @@ def place(solver: ExplicitRungeKutta, ts: Sequence[float], grid: Grid, device: t
         slots, slot, share, dt = _by_row(ts, grid)
     else:
         outputs = place_outputs(ts, grid)
-        check_outputs(solver, ts, outputs, grid.steps)
+        check_outputs(interpolates, name, ts, outputs, grid.steps)
         slots, slot, share, dt = _jointly(ts, grid, outputs)
     at_end = abs(ts[-1] - grid.end) <= CLOSE * abs(ts[-1] - ts[0]) and bool((share[-1] == 1.0).all())
     count = len(ts) - 1 - at_end
     if count == 0:
-        return Places(placed=None, indices=(), inside=False)
+        return Places(placed=None, indices=(), inside=False, ends=at_end)
     share = share[:count]
     rows = slots.max()  # what has no output time is stored in the row after the last
     tensors = [tensor.to(device) for tensor in (slots, slot[:count], share, dt[:count], torch.empty(int(rows)))]
     placed = Placed(*(free(tensor.contiguous(), *range(tensor.dim())) for tensor in tensors))
-    return Places(placed=placed, indices=tuple(range(1, count + 1)), inside=bool((share != 1.0).any()))
+    return Places(placed=placed, indices=tuple(range(1, count + 1)), inside=bool((share != 1.0).any()), ends=at_end)
 
 
 def _jointly(ts: Sequence[float], grid: Grid, outputs: dict[int, list[tuple[int, float]]]) -> tuple[Tensor, ...]:

@@ -2,48 +2,49 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from odebench.compiled.field_graph import FieldGraph
+from odebench.compiled.field_graph import FieldGraph, told
+from odebench.compiled.fresh import NUMBERS_ARE_CONSTANT, fresh
+from odebench.compiled.watch import Watch
 from odebench.errors import CompileError
 
 MOST_VARIANTS = 8
 """A program that has to be compiled more often than this is given up: shapes that should be free are not."""
 
 
-class Program:
-    """A function of tensors, compiled at its first call as one graph.
+BACKEND = "inductor"
+OPTIONS: dict[str, Any] | None = {"cpp_wrapper": True}
+"""The loop itself is compiled too: it runs without Python."""
 
-    Attributes:
-        seconds: how long its compilations have taken.
-    """
+
+class Program:
+    """A function of tensors, compiled at its first call as one graph."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self.seconds = 0.0
         self._compiled = torch.compile(
-            function,
+            fresh(function),
             fullgraph=True,
-            options={"cpp_wrapper": True},
+            backend=BACKEND,
+            options=OPTIONS,
             recompile_limit=MOST_VARIANTS,
             isolate_recompiles=True,
         )
         self._called = False
 
     def __call__(self, *arguments: Any) -> Any:
-        with torch.no_grad():
+        with torch.no_grad(), Watch():
             if self._called:
                 return self._compiled(*arguments)
-            start = time.perf_counter()
             try:
-                result = self._compiled(*arguments)
+                with NUMBERS_ARE_CONSTANT:
+                    result = self._compiled(*arguments)
             except Exception as cause:
-                raise CompileError(f"The solve cannot be compiled: {type(cause).__name__}: {_first_line(cause)}") from cause
-            self.seconds += time.perf_counter() - start
+                raise CompileError(f"The solve cannot be compiled: {told(cause)}") from cause
             self._called = True
             return result
 
@@ -62,7 +63,3 @@ def free(tensor: Tensor, *dimensions: int) -> Tensor:
         if dimension < tensor.dim() and tensor.shape[dimension] > 1:
             torch._dynamo.maybe_mark_dynamic(tensor, dimension)
     return tensor
-
-
-def _first_line(cause: BaseException) -> str:
-    return next((line.strip() for line in str(cause).splitlines() if line.strip()), "")

@@ -83,7 +83,7 @@ class Replay:
             kept: any tensor with as many rows as states are wanted.
             placed: the output times.
         """
-        solver, lanes, emission = self.solver, self.lanes, self.emission
+        lanes, emission = self.lanes, self.emission
         placed = Placed(*placed) if self.outputs else None
         probe_field = self._field(tensors)
         probe = self._step(probe_field, grid[0, 0], grid[0, 1], y, None)

@@ -30,24 +30,27 @@ class Setting:
         solver, graph, shape, lanes: the method, the field, its state, and whose steps they are.
         tensors: what the field uses, in the order of its graph, as its caller has them.
         packing: how states become one tensor.
+        dtype, device: of the state.
     """
 
     solver: ExplicitRungeKutta
     graph: FieldGraph
     shape: Shape
     lanes: Lanes
-    tensors: tuple[Tensor, ...]
+    tensors: tuple[Any, ...]
     packing: Packing
+    dtype: torch.dtype
+    device: torch.device
 
     @property
     def key(self) -> tuple[Any, ...]:
         """What their programs depend on besides the graph."""
-        return type(self.solver), self.solver.adaptive, self.shape, self.lanes
+        return _identity(self.solver), self.shape, self.lanes, self.dtype, self.device
 
     @property
-    def plain_tensors(self) -> tuple[Tensor, ...]:
+    def plain_tensors(self) -> tuple[Any, ...]:
         """The field's tensors without their graph."""
-        return tuple(tensor.detach() for tensor in self.tensors)
+        return tuple(tensor.detach() if isinstance(tensor, Tensor) else tensor for tensor in self.tensors)
 
     def free(self, tensor: Tensor, before: int = 0) -> Tensor:
         """Leave open the batch of a packed state that has `before` dimensions in front, and the sizes of these."""
@@ -70,7 +73,11 @@ def setting_of(solver: Solver, field: Field, y0: State, ts: Sequence[float], req
     rows_apart = isinstance(y0, tuple) and all(leaf.dim() and leaf.shape[0] == leaves[0].shape[0] for leaf in leaves)
     packing = Packing(y0, by_row=by_row or rows_apart)
     if leaves[0].is_complex():
-        raise CompileError("A complex state has no compiled form. Solve without compile, or in real and imaginary parts.")
+        raise CompileError(
+            "A complex state has no compiled form. Solve without compile, or in real and imaginary parts."
+        )
+    if not all(leaf.numel() for leaf in leaves):
+        raise CompileError("The state has no elements, so that there is nothing to compile. Solve without compile.")
     dtype = time_dtype(leaves[0].dtype)
     start = torch.full((), ts[0], dtype=dtype, device=leaves[0].device)
     if by_row:
@@ -88,6 +95,18 @@ def setting_of(solver: Solver, field: Field, y0: State, ts: Sequence[float], req
     )
     elements = getattr(request, "norm_elements", None)
     lanes = Lanes(by_row=by_row, dtype=dtype, elements=elements)
-    return Setting(solver=solver, graph=graph, shape=shape, lanes=lanes, tensors=tensors, packing=packing)
+    return Setting(
+        solver=solver,
+        graph=graph,
+        shape=shape,
+        lanes=lanes,
+        tensors=tensors,
+        packing=packing,
+        dtype=leaves[0].dtype,
+        device=leaves[0].device,
+    )
 
 
+def _identity(solver: ExplicitRungeKutta) -> tuple[Any, ...]:
+    """What makes two solvers the same to a program: their class, and what they hold."""
+    return type(solver), tuple(sorted(vars(solver).items(), key=lambda item: item[0]))

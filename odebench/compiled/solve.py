@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from odebench.compiled.emission import Emission
-from odebench.compiled.march import Solved, Stretch, replay, solve_adaptively, solve_on_grid
-from odebench.compiled.placing import Places, place
+from odebench.compiled.march import Solved, Stretch, lay, replay, solve_adaptively, solve_on_grid
 from odebench.compiled.program import free, program_of
 from odebench.compiled.reverse import Reverse, Reversed
 from odebench.compiled.setting import Setting, setting_of
+from odebench.compiled.watch import Watch
 from odebench.contract import (
     Field,
     GradientMethod,
@@ -29,7 +29,6 @@ from odebench.contract import (
 )
 from odebench.errors import CompileError
 from odebench.numerics.outputs import checked_times
-from odebench.numerics.uniform import uniform_grid
 
 
 def solve_compiled(
@@ -43,15 +42,14 @@ def solve_compiled(
     Raises:
         CompileError: the solver, the gradient method or the field has no compiled form.
     """
-    times = checked_times(ts)
+    times, before = checked_times(ts), Watch.seconds
     setting = setting_of(solver, field, y0, times, request)
-    if isinstance(request, StepSize):
-        request = uniform_grid(request, times[0], times[-1])
     leaves = y0 if isinstance(y0, tuple) else (y0,)
-    wanted = tuple(index for index, tensor in enumerate(setting.tensors) if tensor.requires_grad)
+    wanted = tuple(index for index, tensor in enumerate(setting.tensors) if getattr(tensor, "requires_grad", False))
     call = _Call(setting=setting, ts=times, request=request, leaves=len(leaves), wanted=wanted)
     if not torch.is_grad_enabled() or not (wanted or any(leaf.requires_grad for leaf in leaves)):
         solved = call.forward(leaves, keep=False)
+        solved.stats.compiled, solved.stats.compile_s = True, Watch.seconds - before
         return Solution(ys=setting.packing.unpack_outputs(solved.ys), grid=solved.grid, stats=solved.stats)
     if method.compiled_memory is None:
         raise CompileError(
@@ -59,6 +57,7 @@ def solve_compiled(
         )
     call.two_levels = method.compiled_memory == "segments"
     outputs = _Compiled.apply(call, *leaves, *(setting.tensors[index] for index in wanted))
+    call.stats.compiled, call.stats.compile_s = True, Watch.seconds - before
     return Solution(ys=outputs if isinstance(y0, tuple) else outputs[0], grid=call.grid, stats=call.stats)
 
 
@@ -71,7 +70,7 @@ class _Call:
 
     setting: Setting
     ts: list[float]
-    request: Tolerance | Grid
+    request: GridRequest
     leaves: int
     wanted: tuple[int, ...]
     two_levels: bool = False
@@ -83,7 +82,7 @@ class _Call:
         packing = self.setting.packing
         plain = tuple(leaf.detach() for leaf in leaves)
         y = packing.pack(plain if packing.is_tuple else plain[0]).contiguous()
-        solve = solve_on_grid if isinstance(self.request, Grid) else solve_adaptively
+        solve = solve_adaptively if isinstance(self.request, Tolerance) else solve_on_grid
         return solve(self.setting, y, self.ts, self.request, keep, self.two_levels)
 
 
@@ -112,7 +111,9 @@ class _Compiled(torch.autograd.Function):
         ]
         packing = call.setting.packing
         packed = packing.pack_outputs(cotangents if packing.is_tuple else cotangents[0])
+        before = Watch.seconds
         start, gradients = _Backward(call, stretches, packed).run()
+        call.stats.compile_s += Watch.seconds - before
         leaves = packing.unpack(start)
         return None, *(leaves if packing.is_tuple else (leaves,)), *gradients
 
@@ -123,15 +124,16 @@ class _Backward:
     def __init__(self, call: _Call, stretches: Sequence[Stretch], cotangents: Tensor) -> None:
         self._call, self._setting = call, call.setting
         self._stretches, self._cotangents = stretches, cotangents
-        self._places = place(call.setting.solver, call.ts, call.grid, cotangents.device)
+        asked = call.request if isinstance(call.request, StepSize) else call.grid
+        self._places = lay(call.setting, call.ts, asked).places
         indices = self._places.indices
         self._inner = cotangents[indices[0] : indices[-1] + 1].contiguous() if indices else cotangents.new_empty(0)
 
     def run(self) -> tuple[Tensor, list[Tensor]]:
         """The cotangents of the packed initial state and of the wanted tensors."""
         setting = self._setting
-        met_at_end = len(self._places.indices) < len(self._call.ts) - 1
-        cotangent = self._cotangents[-1].contiguous() if met_at_end else torch.zeros_like(self._cotangents[-1])
+        final = self._cotangents[-1]
+        cotangent = final.contiguous() if self._places.ends else torch.zeros_like(final)
         gradients = [torch.zeros_like(setting.tensors[index]) for index in self._call.wanted]
         end = self._call.grid.steps
         for stretch in reversed(self._stretches):

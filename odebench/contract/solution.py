@@ -40,6 +40,9 @@ class Stats:
         evaluations_backward: calls of the field in the backward pass, recomputation included; None likewise.
         accepted: accepted steps of the forward solve.
         rejected: rejected ones.
+        compiled: whether the solve ran in programs of the compiled engine.
+        compile_fallback_reason: why it did not, where it was allowed to run without; None otherwise.
+        compile_s: seconds in which programs were compiled for it.
         memory: of compiled programs; None where the solve's memory is torch's.
     """
 
@@ -47,6 +50,9 @@ class Stats:
     evaluations_backward: int | None = 0
     accepted: int = 0
     rejected: int = 0
+    compiled: bool = False
+    compile_fallback_reason: str | None = None
+    compile_s: float = 0.0
     memory: ProgramMemory | None = None
 
 

@@ -40,6 +40,7 @@ class ODEBlock(nn.Module):
         grid: instead, a `StepSize`, a `Tolerance` with more options, or a `Grid`.
         span: t0 and t1.
         takes_time: whether the field is called with the time; otherwise as `field(z)`.
+        compile: as in `odebench.solve`.
 
     Attributes:
         stats: counts of the latest solve; those of the backward pass are filled in when it has run.
@@ -65,6 +66,7 @@ class ODEBlock(nn.Module):
         grid: GridRequest | None = None,
         span: Sequence[float] = (0.0, 1.0),
         takes_time: bool = True,
+        compile: api.Compile = False,  # noqa: A002 - torch's own word for it
     ) -> None:
         super().__init__()
         if not isinstance(field, nn.Module):
@@ -82,6 +84,7 @@ class ODEBlock(nn.Module):
         self.span = tuple(float(t) for t in span)
         if len(self.span) != 2 or self.span[0] == self.span[1]:
             raise GridError(f"The span of an ODEBlock is {span!r}; it must be two different times.")
+        self.compile_solve = compile
         self.stats = Stats()
         self.latest_grid: Grid | None = None
 
@@ -100,7 +103,14 @@ class ODEBlock(nn.Module):
         """The states at `ts`, of which the first is where z is; divided as the block divides its span."""
         state = tuple(map(_whole, z)) if isinstance(z, tuple) else _whole(z)
         solution = api.solve(
-            self.field, state, ts, solver=self.solver, gradient=self.gradient, grid=self.request, inputs=inputs
+            self.field,
+            state,
+            ts,
+            solver=self.solver,
+            gradient=self.gradient,
+            grid=self.request,
+            inputs=inputs,
+            compile=self.compile_solve,
         )
         self.stats, self.latest_grid = solution.stats, solution.grid
         return solution

@@ -94,7 +94,7 @@ def march_on_grid(
     """Take the steps of `grid`."""
     starts, lengths = grid.t.tolist(), grid.dt.tolist()
     outputs = outputs_by_step(ts, starts, lengths, grid.end)
-    check_outputs(solver, ts, outputs, len(starts))
+    check_outputs(solver.interpolates, solver.name, ts, outputs, len(starts))
     ys: list[Tensor] = [y] + [y] * (len(ts) - 1)
     carry = start(solver, field, starts[0], y)
     for n, (t, dt) in enumerate(zip(starts, lengths, strict=True)):
@@ -173,9 +173,11 @@ def march_adaptively(
     return March(ys, Grid(t=as_tensor(starts), dt=as_tensor(lengths), end=t), rejected)
 
 
-def check_outputs(solver: Any, ts: Sequence[float], outputs: dict[int, list[tuple[int, float]]], steps: int) -> None:
-    """Refuse output times inside steps where the solver cannot interpolate to its order."""
-    if solver.interpolates:
+def check_outputs(
+    interpolates: bool, name: str, ts: Sequence[float], outputs: dict[int, list[tuple[int, float]]], steps: int
+) -> None:
+    """Refuse output times inside steps where the solver of this name cannot interpolate to its order."""
+    if interpolates:
         return
     for placed in outputs.values():
         for index, theta in placed:
@@ -185,7 +187,7 @@ def check_outputs(solver: Any, ts: Sequence[float], outputs: dict[int, list[tupl
                     f"The nearest number of uniform steps that does is {fitting}." if fitting else "Use other times."
                 )
                 raise GridError(
-                    f"Solver {solver.name!r} has no interpolant of its order, so output times must fall on the grid; "
+                    f"Solver {name!r} has no interpolant of its order, so output times must fall on the grid; "
                     f"ts[{index}] = {ts[index]!r} does not with {steps} steps. {advice}"
                 )
 
