@@ -201,7 +201,8 @@ def _plain(entries: Sequence[dict[str, Any]], kind: str, caption: str, flags: di
 def _checks_heading(entries: Sequence[dict[str, Any]]) -> tuple[Heading, ...]:
     """A column for conformance, where any of them was checked."""
     known = any(told.get("conformance") for told in entries)
-    return (Heading("conformance", "checks passed of checks run; `odebench check NAME` tells more"),) if known else ()
+    meaning = "the last result of `odebench check` here; out of date where something has changed since, known where it is known to fail"
+    return (Heading("conformance", meaning),) if known else ()
 
 
 def _checks(told: dict[str, Any], entries: Sequence[dict[str, Any]]) -> tuple[Value, ...]:
