@@ -109,6 +109,32 @@ def test_a_linear_equation_is_solved_and_each_evaluation_counted(adapter, solver
     assert got.grid is None or got.stats.accepted == got.grid.steps
 
 
+def test_a_declared_tableau_is_that_of_the_steps(adapter, solver):
+    """The host judges gradients by what it computes from the tableau on the grid that the solver tells."""
+    tableau = getattr(solver, "tableau", None)
+    if tableau is None:
+        pytest.skip("it declares none, and exactness is not judged")
+
+    def field(t, y):
+        return torch.sin(3.0 * t) * y.flip(-1) - y**2
+
+    y0 = torch.tensor([[1.0, 2.0], [0.5, -1.0]], dtype=torch.float64)
+    request = odebench.StepSize(steps=5) if solver.takes_grids else odebench.Tolerance(rtol=1e-4, atol=1e-4)
+    got = solver().solve(field, y0, [0.5, 1.5], request)
+    y = y0
+    for t, dt in zip(got.grid.t.tolist(), got.grid.dt.tolist(), strict=True):
+        k = []
+        for c, row in zip(tableau.c_floats, tableau.a_floats, strict=True):
+            k.append(
+                field(
+                    torch.tensor(t + c * dt, dtype=torch.float64),
+                    y + dt * sum(a * one for a, one in zip(row, k, strict=False)),
+                )
+            )
+        y = y + dt * sum(b * one for b, one in zip(tableau.b_floats, k, strict=True))
+    torch.testing.assert_close(got.ys[-1], y, rtol=1e-12, atol=1e-12)
+
+
 def test_gradients_of_a_linear_equation(adapter, method):
     rate = torch.tensor([0.7, -0.3], dtype=torch.float64, requires_grad=True)
     y0 = torch.tensor([[1.0, 2.0], [0.5, -1.0]], dtype=torch.float64, requires_grad=True)

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from odebench.contract import Grid, StepSize, Tolerance
 from odebench.errors import GridError, IncompatibleError
 from odebench.numerics.outputs import nearest_fitting_count, outputs_by_step
+from odebench.numerics.tableau import ButcherTableau
 from odebench.numerics.uniform import uniform_grid
 
 
@@ -41,6 +42,12 @@ def outputs_on_points(ts: Sequence[float], grid: Grid, name: str) -> tuple[list[
         for output, share in here:
             indices[output] = step + (share == 1.0)
     return [*grid.t.tolist(), grid.end][: indices[-1] + 1], indices
+
+
+def steps_of(tableau: ButcherTableau) -> ButcherTableau:
+    """What a library's steps have of a tableau: with it the host repeats them, and judges whether a gradient is exact. How the library
+    estimates errors, and what it computes inside a step, is its own affair and left out."""
+    return dataclasses.replace(tableau, b_error=None, embedded_order=None, dense=None, dense_order=None)
 
 
 def refuse_unhonoured(tolerance: Tolerance, name: str, library: str, honoured: Collection[str]) -> None:

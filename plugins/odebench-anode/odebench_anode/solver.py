@@ -12,10 +12,12 @@ from torch import Tensor, nn
 import odebench
 from odebench.contract import Field, GridRequest, State
 from odebench.errors import IncompatibleError
-from odebench.numerics.adapted_request import given_grid, outputs_on_points
+from odebench.numerics import ButcherTableau
+from odebench.numerics.adapted_request import given_grid, outputs_on_points, steps_of
 from odebench.numerics.lent_field import LentField
 from odebench.numerics.outputs import checked_times
 from odebench.research_code import ResearchCode, ResearchSolver
+from odebench.solvers import euler, midpoint, rk4
 from odebench_anode.code import ANODE, SOURCE
 
 # Steps of one call may differ by so much of their length, as sums of step lengths round.
@@ -123,6 +125,7 @@ class Euler(AnodeSolver):
     """Euler's method, order 1; 1 stage."""
 
     name: ClassVar[str] = "anode/euler"
+    tableau: ClassVar[ButcherTableau] = steps_of(euler.Euler.tableau)
     method: ClassVar[str] = "Euler"
     order = 1
     stages = 1
@@ -132,6 +135,7 @@ class Rk2(AnodeSolver):
     """The explicit midpoint rule, order 2; 2 stages."""
 
     name: ClassVar[str] = "anode/rk2"
+    tableau: ClassVar[ButcherTableau] = steps_of(midpoint.Midpoint.tableau)
     method: ClassVar[str] = "RK2"
     order = 2
     stages = 2
@@ -141,6 +145,7 @@ class Rk4(AnodeSolver):
     """The classical method, order 4; 4 stages."""
 
     name: ClassVar[str] = "anode/rk4"
+    tableau: ClassVar[ButcherTableau] = steps_of(rk4.Rk4.tableau)
     method: ClassVar[str] = "RK4"
     order = 4
     stages = 4

@@ -13,10 +13,12 @@ from torch import Tensor
 import odebench
 from odebench.contract import Field, GridRequest, State
 from odebench.errors import IncompatibleError
-from odebench.numerics.adapted_request import given_grid, outputs_on_points
+from odebench.numerics import ButcherTableau
+from odebench.numerics.adapted_request import given_grid, outputs_on_points, steps_of
 from odebench.numerics.lent_field import LentField
 from odebench.numerics.outputs import checked_times
 from odebench.research_code import ResearchCode, ResearchSolver
+from odebench.solvers import euler, rk4
 from odebench_rampde.code import RAMPDE, SOURCE
 
 # What `autocast` may be, and the dtype that it stands for.
@@ -153,6 +155,7 @@ class Euler(RampdeSolver):
     """Euler's method, order 1; 1 stage."""
 
     name: ClassVar[str] = "rampde/euler"
+    tableau: ClassVar[ButcherTableau] = steps_of(euler.Euler.tableau)
     method: ClassVar[str] = "euler"
     increment: ClassVar[str] = "Euler"
     order = 1
@@ -163,6 +166,7 @@ class Rk4(RampdeSolver):
     """The classical method, order 4; 4 stages."""
 
     name: ClassVar[str] = "rampde/rk4"
+    tableau: ClassVar[ButcherTableau] = steps_of(rk4.Rk4.tableau)
     method: ClassVar[str] = "rk4"
     increment: ClassVar[str] = "RK4"
     order = 4

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from odebench.numerics import ButcherTableau
+from odebench.numerics.adapted_request import steps_of
+from odebench.solvers import adaptive_heun, bosh3, dopri5, dopri8, euler, fehlberg21, midpoint, rk4, rk38
 from odebench_symplectic_adjoint.solver import SymplecticAdjointSolver
 
 
@@ -28,6 +31,7 @@ class Euler(FixedSolver):
     """Euler's method, order 1; 1 evaluation a step, and one at the end."""
 
     name: ClassVar[str] = "symplectic-adjoint/euler"
+    tableau: ClassVar[ButcherTableau] = steps_of(euler.Euler.tableau)
     method: ClassVar[str] = "euler"
     order = 1
 
@@ -36,6 +40,7 @@ class Midpoint(FixedSolver):
     """The explicit midpoint rule, order 2; 2 evaluations a step, and one at the end."""
 
     name: ClassVar[str] = "symplectic-adjoint/midpoint"
+    tableau: ClassVar[ButcherTableau] = steps_of(midpoint.Midpoint.tableau)
     method: ClassVar[str] = "midpoint"
     order = 2
 
@@ -44,6 +49,7 @@ class Rk4(FixedSolver):
     """The classical method, order 4; 4 evaluations a step, and one at the end."""
 
     name: ClassVar[str] = "symplectic-adjoint/rk4"
+    tableau: ClassVar[ButcherTableau] = steps_of(rk4.Rk4.tableau)
     method: ClassVar[str] = "rk4"
     order = 4
 
@@ -52,6 +58,7 @@ class Rk38(FixedSolver):
     """Kutta's 3/8 rule, order 4; 4 evaluations a step, and one at the end."""
 
     name: ClassVar[str] = "symplectic-adjoint/rk38"
+    tableau: ClassVar[ButcherTableau] = steps_of(rk38.Rk38.tableau)
     method: ClassVar[str] = "rk38"
     order = 4
 
@@ -60,6 +67,7 @@ class AdaptiveHeun(AdaptiveSolver):
     """Heun's method with Euler's embedded, order 2."""
 
     name: ClassVar[str] = "symplectic-adjoint/adaptive-heun"
+    tableau: ClassVar[ButcherTableau] = steps_of(adaptive_heun.AdaptiveHeun.tableau)
     method: ClassVar[str] = "adaptive_heun"
     order = 2
 
@@ -73,6 +81,7 @@ class Fehlberg2(FixedSolver):
 
     embedded: ClassVar[bool] = True
     name: ClassVar[str] = "symplectic-adjoint/fehlberg2"
+    tableau: ClassVar[ButcherTableau] = steps_of(fehlberg21.Fehlberg21.tableau)
     method: ClassVar[str] = "fehlberg2"
     order = 2
 
@@ -81,6 +90,7 @@ class Bosh3(AdaptiveSolver):
     """Bogacki and Shampine's 3(2) pair, order 3."""
 
     name: ClassVar[str] = "symplectic-adjoint/bosh3"
+    tableau: ClassVar[ButcherTableau] = steps_of(bosh3.Bosh3.tableau)
     method: ClassVar[str] = "bosh3"
     order = 3
 
@@ -89,6 +99,7 @@ class Dopri5(AdaptiveSolver):
     """Dormand and Prince's pair of order 5, with Shampine's other embedded method."""
 
     name: ClassVar[str] = "symplectic-adjoint/dopri5"
+    tableau: ClassVar[ButcherTableau] = steps_of(dopri5.Dopri5.tableau)
     method: ClassVar[str] = "dopri5"
     order = 5
 
@@ -97,6 +108,7 @@ class Dopri8(AdaptiveSolver):
     """Prince and Dormand's 8(7) pair, order 8."""
 
     name: ClassVar[str] = "symplectic-adjoint/dopri8"
+    tableau: ClassVar[ButcherTableau] = steps_of(dopri8.Dopri8.tableau)
     method: ClassVar[str] = "dopri8"
     order = 8
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from odebench.numerics import ButcherTableau
+from odebench.numerics.adapted_request import steps_of
+from odebench.solvers import euler, midpoint
 from odebench_torchdyn.solver import TorchdynSolver
 
 _OF_ADAPTIVE = {
@@ -16,6 +19,7 @@ class Euler(TorchdynSolver):
     """Euler's method, order 1; 1 stage."""
 
     name: ClassVar[str] = "torchdyn/euler"
+    tableau: ClassVar[ButcherTableau] = steps_of(euler.Euler.tableau)
     method: ClassVar[str] = "euler"
     order = 1
     stages = 1
@@ -25,6 +29,7 @@ class Midpoint(TorchdynSolver):
     """The explicit midpoint rule, order 2; 2 stages."""
 
     name: ClassVar[str] = "torchdyn/midpoint"
+    tableau: ClassVar[ButcherTableau] = steps_of(midpoint.Midpoint.tableau)
     method: ClassVar[str] = "midpoint"
     order = 2
     stages = 2

@@ -14,8 +14,10 @@ from torch import Tensor
 import odebench
 from odebench.contract import Field, GridRequest, State
 from odebench.errors import GridError, IncompatibleError
-from odebench.numerics.adapted_request import given_grid, refuse_unhonoured
+from odebench.numerics import ButcherTableau
+from odebench.numerics.adapted_request import given_grid, refuse_unhonoured, steps_of
 from odebench.numerics.outputs import checked_times, nearest_fitting_count, outputs_by_step
+from odebench.solvers import dopri5
 from odebench_zuko.attempts import WatchedField
 
 HONOURED = {"rtol", "atol", "max_steps"}
@@ -38,6 +40,7 @@ class Dopri5(odebench.OpaqueSolver):
     """
 
     name: ClassVar[str] = "zuko/dopri5"
+    tableau: ClassVar[ButcherTableau] = steps_of(dopri5.Dopri5.tableau)
     order = 5
     adaptive = True
     source: ClassVar[str] = "F. Rozet et al., zuko 1.6.0, https://github.com/probabilists/zuko"
