@@ -57,7 +57,6 @@ class Bosh3(DiffraxSolver):
     diffrax_name: ClassVar[str] = "Bosh3"
     order = 3
     adaptive = True
-    stages = 4
     evaluations_of_attempt: ClassVar[int | None] = 3
     evaluations_at_start: ClassVar[int] = 1
 
@@ -69,7 +68,6 @@ class Tsit5(DiffraxSolver):
     diffrax_name: ClassVar[str] = "Tsit5"
     order = 5
     adaptive = True
-    stages = 7
     evaluations_of_attempt: ClassVar[int | None] = 6
     evaluations_at_start: ClassVar[int] = 1
 
@@ -81,7 +79,6 @@ class Dopri5(DiffraxSolver):
     diffrax_name: ClassVar[str] = "Dopri5"
     order = 5
     adaptive = True
-    stages = 7
     evaluations_of_attempt: ClassVar[int | None] = 6
     evaluations_at_start: ClassVar[int] = 1
 
@@ -93,7 +90,6 @@ class Dopri8(DiffraxSolver):
     diffrax_name: ClassVar[str] = "Dopri8"
     order = 8
     adaptive = True
-    stages = 14
     evaluations_of_attempt: ClassVar[int | None] = 13
     evaluations_at_start: ClassVar[int] = 1
 
@@ -148,7 +144,6 @@ class ReversibleHeun(DiffraxSolver):
     diffrax_name: ClassVar[str] = "ReversibleHeun"
     order = 2
     adaptive = True
-    stages = 1
     carry_is = "state"
     evaluations_of_attempt: ClassVar[int | None] = 1
     evaluations_at_start: ClassVar[int] = 1

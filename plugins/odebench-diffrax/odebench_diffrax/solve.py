@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ class Adjoint:
     method: str
     kind: str
     wanted: tuple[Tensor, ...]
-    options: dict[str, Any]
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Solve:
@@ -109,7 +110,7 @@ class Solve:
             wanted = tuple(one.requires_grad for one in sources)
             if not any(one.requires_grad for one in self._adjoint.wanted) and not any(wanted[: len(leaves)]):
                 wanted = ()
-            plan = replace(plan, wanted=wanted)
+            plan = dataclasses.replace(plan, wanted=wanted)
         passage = _Passage(self, plan, np.asarray(ts, self.number), control, len(leaves))
         found = _Differentiable.apply(passage, *sources) if any(plan.wanted) else passage.forward(sources)
         ys = found if self._packing is None else (self._packing.unpack_outputs(found[0]),)

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 import odebench
 from odebench.contract import Field, GridRequest, State
 from odebench.errors import IncompatibleError
 from odebench.numerics.adapted_request import refuse_unhonoured
+from odebench.numerics.lent_field import wanted_tensors
 from odebench.numerics.march_rows import refuse_rows
 from odebench.numerics.outputs import CLOSE, checked_times, outputs_by_step
 from odebench.numerics.uniform import uniform_grid
-from odebench_diffrax.plan import Plan
+from odebench_diffrax.plan import RECURSIVE_CHECKPOINT, Plan
 from odebench_diffrax.solve import Adjoint, Solve
 from odebench_diffrax.tableau import coefficients_of
 
@@ -51,7 +53,6 @@ class DiffraxSolver(odebench.OpaqueSolver):
     Source: P. Kidger, "On neural differential equations", 2022, arXiv:2202.02435; diffrax 0.7.2.
     """
 
-    differentiable = False
     fields_in = "jax"
     accepts_rows = True
     diffrax_name: ClassVar[str]
@@ -93,8 +94,11 @@ class DiffraxSolver(odebench.OpaqueSolver):
         grid: GridRequest,
         inputs: tuple[Tensor, ...] = (),
     ) -> odebench.Solution:
-        """As `odebench.Solver.solve` says; nothing is recorded by autograd."""
-        return self.run(field, y0, ts, grid)
+        """As `odebench.Solver.solve` says; where gradients are enabled, by diffrax's default adjoint."""
+        if not torch.is_grad_enabled():
+            return self.run(field, y0, ts, grid)
+        wanted = wanted_tensors(field, inputs, self.name)
+        return self.run(field, y0, ts, grid, Adjoint(method=self.name, kind=RECURSIVE_CHECKPOINT, wanted=wanted))
 
     def run(
         self,
