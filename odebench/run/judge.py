@@ -16,6 +16,7 @@ from odebench.run.bench import build
 from odebench.run.columns import SERIES_FILE, series_content, values_and_reasons
 from odebench.run.known import CellKnown
 from odebench.run.message_home import read_message
+from odebench.run.replay_there import replayed_there
 from odebench.run.request import Request
 
 
@@ -28,8 +29,10 @@ def judge(request: Request, registry: Registry, folder: Path) -> dict[str, Any]:
         raise MeasurementError("The judge was called without an answer. This is a bug of the launcher.")
     states, grid = load_answer(Path(request.answer))
     message = read_message(Path(request.answer)) if request.interpreter is None else None
-    solver = None if message is None else message.solver_for(grid)
-    known = CellKnown(request.cell, registry, grid, cache=request.cache, solver=solver)
+    more = {} if message is None else {"solver": message.stand_in}
+    if message is not None and message.is_replayed_there(grid):
+        more["discrete"] = lambda: replayed_there(message, request.cell, Path(request.answer), folder)
+    known = CellKnown(request.cell, registry, grid, cache=request.cache, **more)
     if message is not None:
         message.refuse_another(known.problem)
     task = build("task", request.cell.task, registry)

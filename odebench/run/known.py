@@ -110,6 +110,7 @@ class CellKnown(ProblemKnown):
         grid: the steps that the answer took; None where the solver does not tell.
         cache: folder of references; None takes the user's.
         solver: gives the solver where the registry has none; None asks the registry.
+        discrete: gives the discrete gradient where the solver can take its steps elsewhere only; None replays them here.
     """
 
     def __init__(
@@ -120,7 +121,9 @@ class CellKnown(ProblemKnown):
         *,
         cache: str | Path | None = None,
         solver: Callable[[], Solver] | None = None,
+        discrete: Callable[[], Reference] | None = None,
     ) -> None:
+        self._discrete = discrete
         entry = registry.get("model", cell.model.name)
         super().__init__(
             model=entry.build(**cell.model.parameters),
@@ -132,3 +135,7 @@ class CellKnown(ProblemKnown):
             grid=grid,
             cache=ReferenceCache(None if cache is None else Path(cache)),
         )
+
+    def discrete_gradient(self) -> Reference:
+        """As `Known.discrete_gradient`."""
+        return super().discrete_gradient() if self._discrete is None else self._remember("discrete", self._discrete)

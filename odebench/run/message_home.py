@@ -1,13 +1,13 @@
 """What is told home of an answer that was made in another interpreter: the steps' coefficients, and which problem was solved.
 
-The judge stays in the launcher's interpreter, where the solver is not. And one seed must mean one problem in both: a reference of
-another problem would judge nothing.
+The judge stays in the launcher's interpreter, where the solver is not: steps of a tableau are replayed here from its coefficients,
+and steps that only the solver can take are replayed there (`replay_there`). And one seed must mean one problem in both: a reference
+of another problem would judge nothing.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,9 +17,10 @@ import torch
 from torch import nn
 
 from odebench.contract import Grid, Problem, Solver
-from odebench.errors import MeasurementError, NotKnownError
+from odebench.errors import MeasurementError
 from odebench.run.fingerprint import Fingerprint, fingerprint_of, mismatch
 from odebench.run.oracle_tableau import coefficients_of
+from odebench.run.request import Request
 
 HOME_FILE = "home.json"
 
@@ -34,6 +35,7 @@ class MessageHome:
         has_step: whether it has a step of its own, which cannot be taken here.
         problem: fingerprint of what was solved.
         torch: version of torch there.
+        interpreter, prefixes, local_files: where it was solved, and with which plugins.
     """
 
     solver: str
@@ -41,23 +43,18 @@ class MessageHome:
     has_step: bool
     problem: Fingerprint
     torch: str
+    interpreter: str
+    prefixes: list[str]
+    local_files: list[str]
 
-    def solver_for(self, grid: Grid | None) -> Callable[[], Any]:
-        """Gives what stands in for the solver when its grid is replayed.
+    def is_replayed_there(self, grid: Grid | None) -> bool:
+        """Whether only the solver itself can take its steps again."""
+        return grid is not None and self.coefficients is None and self.has_step
 
-        The callable raises NotKnownError where only the solver itself could take its steps.
-        """
-
-        def stand_in() -> Any:
-            """The solver's name, and its tableau where it has one."""
-            if grid is not None and self.coefficients is None and self.has_step:
-                raise NotKnownError(
-                    f"Solver {self.solver!r} lives in another interpreter and has no tableau, so its steps cannot be replayed here."
-                )
-            tableau = self.coefficients and {f"{name}_floats": value for name, value in self.coefficients.items()}
-            return SimpleNamespace(name=self.solver, tableau=tableau and SimpleNamespace(**tableau))
-
-        return stand_in
+    def stand_in(self) -> Any:
+        """What stands in for the solver when its steps are replayed here: its name, and its tableau where it has one."""
+        tableau = self.coefficients and {f"{name}_floats": value for name, value in self.coefficients.items()}
+        return SimpleNamespace(name=self.solver, tableau=tableau and SimpleNamespace(**tableau))
 
     def refuse_another(self, problem: Problem) -> None:
         """Raise where `problem` is not the one that was solved.
@@ -74,8 +71,8 @@ class MessageHome:
             )
 
 
-def send_home(solver: Solver, problem: Problem, folder: Path) -> None:
-    """Lay the message beside the answer; `problem` is the one that was solved, in its dtype."""
+def send_home(request: Request, solver: Solver, problem: Problem, folder: Path) -> None:
+    """Lay the message beside the answer to `request`; `problem` is the one that was solved, in its dtype."""
     coefficients = coefficients_of(solver)
     message = {
         "solver": str(solver.name),
@@ -83,6 +80,9 @@ def send_home(solver: Solver, problem: Problem, folder: Path) -> None:
         "has_step": callable(getattr(solver, "step", None)),
         "problem": problem_print(problem),
         "torch": torch.__version__,
+        "interpreter": request.interpreter,
+        "prefixes": request.prefixes,
+        "local_files": request.local_files,
     }
     (folder / HOME_FILE).write_text(json.dumps(message), encoding="utf-8")
 

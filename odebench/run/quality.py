@@ -41,7 +41,7 @@ def measure(request: Request, bench: Bench, folder: Path) -> dict[str, Any]:
     """
     examiner = _Examiner(bench)
     if request.interpreter is not None:
-        send_home(bench.solver, bench.problem, folder)
+        send_home(request, bench.solver, bench.problem, folder)
     result: dict[str, Any] = {"outcome": "ok", "reason": None, "traceback": None}
     try:
         result["fingerprints"] = examiner.examine(folder)

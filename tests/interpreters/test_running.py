@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from odebench.errors import NotKnownError
 from odebench.outcome import Outcome
 from odebench.plan.cell import Cell, Choice
 from odebench.plan.expand import expand
@@ -28,6 +29,7 @@ from odebench.run.events import PartStarted
 from odebench.run.executors import Executors
 from odebench.run.launch import run_plan
 from odebench.run.message_home import MessageHome, problem_print
+from odebench.run.replay_there import replayed_there
 from odebench.run.request import Request
 from tests.interpreters import environments
 
@@ -118,16 +120,12 @@ def test_answers_of_elsewhere_are_judged_as_those_of_here_are(results):
     assert midpoint["error_final"] == pytest.approx(abs((1 + z + z * z / 2) ** 8 / math.exp(-1) - 1), rel=1e-9)
 
 
-def test_a_tableau_crosses_for_the_exact_gradient_and_a_step_does_not(results):
+def test_steps_are_replayed_from_a_tableau_here_and_by_the_solver_itself_there(results):
+    """Both say that autograd through the steps is exact for them."""
     found = records(results)
-    heun = found["gradient", "logistic", "fancytwo/heun"].parts.quality
-    assert heun.values["grad_error_discrete"] < 1e-13
-    euler = found["gradient", "logistic", "fancyone/euler"].parts.quality
-    assert euler.values["grad_error_discrete"] is None
-    assert euler.reasons["grad_error_discrete"] == (
-        "Solver 'fancyone/euler' lives in another interpreter and has no tableau, so its steps cannot be replayed here."
-    )
-    assert euler.values["grad_error_params"] > 0
+    for solver in ("fancytwo/heun", "fancyone/euler"):
+        values = found["gradient", "logistic", solver].parts.quality.values
+        assert values["grad_error_discrete"] < 1e-13 < values["grad_error_params"]
 
 
 def test_each_record_and_the_report_tell_the_environment(results, homes):
@@ -204,6 +202,18 @@ def test_cells_of_an_interpreter_that_went_are_measured_when_it_is_back(wide, ho
     assert run_plan(plan, folder, registry=wide, cache=cache, executors=at_work).outcomes == {Outcome.OK: 1}
 
 
+def test_a_replay_that_fails_there_is_a_reason(tmp_path, cell):
+    python = environments.script(tmp_path / "python", "echo no licence >&2; exit 3\n")
+    message = MessageHome(
+        solver="fancy", coefficients=None, has_step=True, problem={}, torch="2.0", interpreter=str(python), prefixes=[],
+        local_files=[],
+    )  # fmt: skip
+    with pytest.raises(
+        NotKnownError, match=f"replayed in the interpreter {python}: it ended with exit code 3: no licence"
+    ):
+        replayed_there(message, cell, tmp_path, tmp_path)
+
+
 def test_another_problem_from_the_same_seed_is_no_problem_that_is_known_here():
     import torch
 
@@ -212,8 +222,9 @@ def test_another_problem_from_the_same_seed_is_no_problem_that_is_known_here():
 
     problem = build_registry(prefixes=()).get("model", "logistic").build().problem(0)
     message = MessageHome(
-        solver="fancy", coefficients=None, has_step=False, problem=problem_print(problem), torch="2.0"
-    )
+        solver="fancy", coefficients=None, has_step=False, problem=problem_print(problem), torch="2.0",
+        interpreter="/python", prefixes=[], local_files=[],
+    )  # fmt: skip
     message.refuse_another(problem)
     # A unit in the last place is what another build of torch may do, and not what another problem is.
     message.refuse_another(replace(problem, y0=problem.y0 * (1 + 2e-16)))
