@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._dynamo.exc import FailOnRecompileLimitHit
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from odebench.compiled.fresh import NUMBERS_ARE_CONSTANT, fresh
@@ -141,8 +144,16 @@ def capture(
         graph, arguments = _capture_of(field)(field, t, leaves, is_tuple)
     except CompileError:
         raise
+    except FailOnRecompileLimitHit as cause:
+        raise CompileError(
+            f"The field needs more than {MOST_GRAPHS} graphs: something that it holds, and that is no tensor, changes with every "
+            "solve. Make it a tensor."
+        ) from cause
     except Exception as cause:
-        raise CompileError(f"The field is not one graph: {told(cause)}") from cause
+        inner = getattr(cause, "inner_exception", cause)
+        raise (
+            inner if isinstance(inner, CompileError) else CompileError(f"The field is not one graph: {told(inner)}")
+        ) from cause
     return graph, graph.tensors_of(arguments, t, leaves)
 
 
@@ -186,7 +197,9 @@ def _refuse_effects(module: torch.fx.GraphModule) -> None:
     nodes = module.graph.find_nodes(op="placeholder")
     values = [node.meta.get("example_value") for node in nodes]
     versions = [value._version if isinstance(value, Tensor) else 0 for value in values]
-    with torch.no_grad(), _Operations() as operations:
+    # The mode of the values themselves, for what the field makes on its own.
+    fake = next((value.fake_mode for value in values if isinstance(value, FakeTensor)), nullcontext())
+    with torch.no_grad(), fake, _Operations() as operations:
         module(*values)
     if operations.random:
         raise CompileError(

@@ -51,6 +51,7 @@ class Program:
 
 def program_of(graph: FieldGraph, key: Hashable, make: Callable[[], Callable[..., Any]]) -> Program:
     """The program of this field and this key, made at the first call."""
+    key = (BACKEND, key)
     program = graph.programs.get(key)
     if program is None:
         program = graph.programs[key] = Program(make())
