@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import odebench
 from odebench_torchdyn.gradients import Adjoint, Autograd, InterpolatedAdjoint
-from odebench_torchdyn.methods import Dopri5, Euler, Midpoint, Rk4, Tsit5
+from odebench_torchdyn.methods import Alf, Dopri5, Euler, Ieuler, Midpoint, Rk4, Tsit5
 
 
 @odebench.hookimpl
 def odebench_register_solvers(register: Callable[[object], None]) -> None:
-    """Offer torchdyn's solvers; `alf` and the hypersolvers, which want a field of another form, and `ieuler` are left out."""
-    for solver in (Euler, Midpoint, Rk4, Dopri5, Tsit5):
+    """Offer torchdyn's solvers; the hypersolvers, which want a trained network beside the field, are left out."""
+    for solver in (Euler, Midpoint, Rk4, Ieuler, Alf, Dopri5, Tsit5):
         register(solver)
 
 

@@ -12,6 +12,7 @@ import odebench
 from odebench.contract import Field, GridRequest, Solver, State
 from odebench.errors import IncompatibleError
 from odebench.numerics.lent_field import wanted_tensors
+from odebench_torchdyn.methods import Alf
 from odebench_torchdyn.solver import TorchdynSolver
 
 _FIRST_STEP = "torchdyn cannot be told its first step, which this check chooses"
@@ -44,6 +45,10 @@ class TorchdynGradient(odebench.GradientMethod):
                 f"It calls torchdyn, which solves with its own methods; {solver.name!r} is none of them. Use it with torchdyn/… "
                 "solvers."
             )
+        if isinstance(solver, Alf):
+            return f"torchdyn's adjoints take the state for that of the field, and {solver.name!r} has a velocity beside it. Use it with torchdyn/autograd."
+        if not solver.differentiable:
+            return f"Solver {solver.name!r} gives states without a graph. Use it with continuous-adjoint."
         return None
 
 
@@ -58,6 +63,10 @@ class Autograd(TorchdynGradient):
     known_failures: ClassVar[dict[str, str]] = _OF_ALL
     memory = "O(N s)"
     twice_differentiable = True
+
+    def supports(self, solver: Solver) -> str | None:
+        """torchdyn's own solvers that leave a graph, the leapfrog among them."""
+        return None if isinstance(solver, Alf) else super().supports(solver)
 
     def solve(
         self,

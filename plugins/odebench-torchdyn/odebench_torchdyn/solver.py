@@ -33,6 +33,8 @@ class TorchdynSolver(odebench.OpaqueSolver):
       where they differ by less than 1e-5 of the time.
     * Adaptive methods cut a step at the end of a call; they take no steps that they are given. `first_step` cannot be chosen.
       Tableaux are built in the state's dtype: torchdyn, given a name by `ODEProblem`, would round those of float64 to float32.
+    * After the first step its step lengths are float32, whatever the state is, because its controller's factors are: errors below about
+      1e-8 cannot be had. They are handed to it in float32 here too, as everybody's torchdyn has them.
     * Fixed steps are given point by point; output times must fall on them.
     * torchdyn never gives up: at a state that is not finite it would shorten its step for ever. Here the length is looked at once in
       32 attempts.
@@ -113,22 +115,31 @@ class TorchdynSolver(odebench.OpaqueSolver):
             def call(x: Tensor, span: Tensor) -> Tensor:
                 return adjoint(torch.cat([p.contiguous().flatten() for p in lent.parameters()]), x, span)[1]
 
-        ys = [y]
+        ys, state = [y], self.begun(lent, y, times)
         for span in _spans(times, grid if tolerance is None else None, self.name):
             lent.begin_call()
             points = torch.tensor(span, dtype=lent.time_dtype, device=y.device)
-            states = call(ys[-1], points)
+            states = call(state, points)
             if tolerance is not None and len(states) < 2:
                 raise DivergedError(
                     f"Solver {self.name!r} lost the state at {span[-1]!r}: a sum of steps missed it by rounding."
                 )
-            ys.append(states[-1])
+            state = states[-1]
+            ys.append(self.told(state, y))
         lent.end_forward()
         if tolerance is None:
             lent.stats.accepted = grid.steps
         else:
             grid = lent.told_steps(times[:-1], times[-1], self.first_node)
         return odebench.Solution(ys=lent.packing.unpack_outputs(torch.stack(ys)), grid=grid, stats=lent.stats)
+
+    def begun(self, lent: WatchedField, y: Tensor, ts: Sequence[float]) -> Tensor:
+        """What torchdyn starts from."""
+        return y
+
+    def told(self, state: Tensor, like: Tensor) -> Tensor:
+        """The state of the field in what torchdyn gives."""
+        return state
 
     def _tolerance(self, grid: GridRequest) -> odebench.Tolerance | None:
         if isinstance(grid, odebench.Tolerance):
