@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from odebench.cli import doctor, main
 from odebench.errors import SuiteError
 from odebench.plan.suite import parse_suite
+from tests.interpreters import environments
 
 SUITE = """schema = 1
 [suite]
@@ -82,6 +83,17 @@ def test_what_cannot_be_used_ends_a_run_before_anything_is_written(suite, tmp_pa
     """Or what was measured before would be put aside for errors."""
     done = call("run", suite, "--interpreter", f"fancytwo={tmp_path}/python", "--into", tmp_path / "out")
     assert (done.exit_code, "there is no such file" in done.output) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_that_dies_while_it_is_asked_ends_a_run_too(suite, homes, wide, tmp_path):
+    """Planning takes what a plugin raises for the plugin's own fault, and this is none."""
+    python, real = tmp_path / "python", homes["fancytwo"]
+    environments.script(python, f'case "$*" in *answering*) echo no disk >&2; exit 3;; esac; exec {real} "$@"\n')
+    wide.close()  # What is kept says what there is; with this parameter nobody has built it yet.
+    suite.write_text(SUITE.replace('model = "logistic"', 'model = { name = "fancytwo/decay", rate = 3 }'))
+    done = call("run", suite, "--interpreter", f"fancytwo={python}", "--into", tmp_path / "out")
+    assert (done.exit_code, "it ended, with exit code 3" in done.output, "no disk" in done.output) == (2, True, True)
     assert not (tmp_path / "out").exists()
 
 

@@ -15,6 +15,12 @@ from odebench.interpreters.interpreter import look_at
 from tests.interpreters import environments
 
 
+@pytest.fixture(autouse=True)
+def no_path(monkeypatch) -> None:
+    """A folder on everybody's path would bring odebench into environments that have none."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+
+
 def refusal(path) -> str:
     with pytest.raises(InterpreterError) as caught:
         look_at(path)

@@ -120,6 +120,14 @@ def test_answers_of_elsewhere_are_judged_as_those_of_here_are(results):
     assert midpoint["error_final"] == pytest.approx(abs((1 + z + z * z / 2) ** 8 / math.exp(-1) - 1), rel=1e-9)
 
 
+def test_only_what_a_model_there_gives_is_judged_there(results, at_work, homes):
+    """References of all other problems are made where the launcher is, by what the solvers that are judged cannot reach."""
+    judging = [server.environment for server in at_work._servers if server.environment.judging]
+    assert {(one.interpreter, one.prefixes) for one in judging} == {
+        (None, ()), (str(homes["fancytwo"]), ("fancytwo",)),
+    }  # fmt: skip
+
+
 def test_steps_are_replayed_from_a_tableau_here_and_by_the_solver_itself_there(results):
     """Both say that autograd through the steps is exact for them."""
     found = records(results)
