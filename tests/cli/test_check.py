@@ -6,7 +6,9 @@ import json
 import re
 
 import pytest
+from click.testing import CliRunner
 
+from odebench.cli import main
 from odebench.conformance import running
 from odebench.conformance.running import FAILED, KNOWN, PASSED, CheckResult, PluginReport
 from odebench.errors import OdebenchError
@@ -64,24 +66,40 @@ def solver(name: str, body: str = "pass") -> str:
     return f'{HEAD}\nclass {title}(Midpoint):\n    name = "{name}"\n\n    def misbehave(self):\n        {body}\n'
 
 
-def test_what_passes_what_fails_and_what_is_known_to(call, tmp_path):
+def faulty() -> str:
+    """Solvers that behave, and are wrong, admit that they are, or admit what is no check."""
     wrong = "order=2, c=(0, F(1, 2)), a=((), (F(1, 2),)), b=(F(1, 4), F(3, 4))"
     text = solver("digit") + f"    tableau = ButcherTableau({wrong})\n"
     text += solver("admits").removeprefix(HEAD) + f"    tableau = ButcherTableau({wrong})\n"
     text += '    known_failures = {"check_order_conditions": "b is rounded to quarters",\n'
     text += '        "check_observed_order": "it is of order 1", "check_determinism": "long ago"}\n'
-    text += solver("misspells").removeprefix(HEAD) + '    known_failures = {"check_order": "?"}\n'
-    (tmp_path / "mine.py").write_text(text)
-    result = call("check", "heun", "digit", "admits", "misspells", "--plugin", str(tmp_path / "mine.py"), "--json")
+    return text + solver("misspells").removeprefix(HEAD) + '    known_failures = {"check_order": "?"}\n'
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """One command for files that are wrong, files that are hostile and those that are neither: its result, and the plugins by name."""
+    folder = tmp_path_factory.mktemp("plugins")
+    arguments = ["check", "ralston", "honest", "digit", "admits", "misspells", *MISBEHAVING, "--timeout", "8", "--json"]
+    files = {name: HEAD + body for name, (body, _) in HOSTILE.items()}
+    files |= {name: solver(name, body) for name, (body, _) in MISBEHAVING.items()}
+    for name, text in (files | {"honest": solver("honest"), "faulty": faulty()}).items():
+        (folder / f"{name}.py").write_text(text)
+        arguments += ["--plugin", str(folder / f"{name}.py")]
+    result = CliRunner().invoke(main, arguments)
+    return result, {one["name"].removesuffix(".py"): one for one in json.loads(result.stdout)["plugins"]}
+
+
+@pytest.mark.slow
+def test_what_passes_what_fails_and_what_is_known_to(ended, call):
+    result, by_name = ended
     assert result.exit_code == 1
-    told = json.loads(result.stdout)
-    by_name = {one["name"]: one for one in told["plugins"]}
-    assert [name for name, one in by_name.items() if one["passed"]] == ["heun"] and not told["passed"]
-    heun, digit, admits = (
-        {one["check"]: one for one in by_name[name]["checks"]} for name in ("heun", "digit", "admits")
+    assert not json.loads(result.stdout)["passed"]
+    ralston, digit, admits = (
+        {one["check"]: one for one in by_name[name]["checks"]} for name in ("ralston", "digit", "admits")
     )
-    assert {one["outcome"] for one in heun.values()} == {"passed"}
-    assert "order 1.99 on logistic growth" in heun["check_observed_order"]["said"]
+    assert {one["outcome"] for one in ralston.values()} == {"passed"}
+    assert "order 1.99 on logistic growth" in ralston["check_observed_order"]["said"]
     assert digit["check_order_conditions"]["outcome"] == "failed"
     assert "misses 1/2 by -0.125" in digit["check_order_conditions"]["said"]
     assert "Measured 1.0" in digit["check_observed_order"]["said"]
@@ -89,6 +107,7 @@ def test_what_passes_what_fails_and_what_is_known_to(call, tmp_path):
     assert admitted["check_order_conditions"] == ("known failure", "b is rounded to quarters")
     assert admitted["check_determinism"] == ("passes, against what is declared", "long ago")
     assert "check_order, but its checks are" in by_name["misspells"]["faults"][0]
+    assert f"{len(ralston)} checks passed, 0 known to fail, 0 failed" in call("show", "ralston").output, "it is kept"
 
 
 def results(*outcomes: str) -> tuple[CheckResult, ...]:
@@ -137,19 +156,12 @@ def test_names_are_found_or_the_nearest_is_told():
 
 
 @pytest.mark.slow
-def test_hostile_plugins_fail_and_others_go_on(call, tmp_path):
+def test_hostile_plugins_fail_and_others_go_on(ended):
     """Each in its own file; some break when they are loaded, some in a step."""
-    arguments = ["check", "honest", "ralston", *MISBEHAVING, "--timeout", "8", "--json"]
-    files = {name: HEAD + body for name, (body, _) in HOSTILE.items()}
-    files |= {name: solver(name, body) for name, (body, _) in MISBEHAVING.items()} | {"honest": solver("honest")}
-    for name, text in files.items():
-        (tmp_path / f"{name}.py").write_text(text)
-        arguments += ["--plugin", str(tmp_path / f"{name}.py")]
-    result = call(*arguments)
+    result, told = ended
     assert result.exit_code == 1
     assert "\x1b" not in result.output
-    told = {one["name"].removesuffix(".py"): one for one in json.loads(result.stdout)["plugins"]}
-    assert set(told) == {*HOSTILE, *MISBEHAVING, "honest", "ralston"}
+    assert set(told) == {*HOSTILE, *MISBEHAVING, "honest", "ralston", "digit", "admits", "misspells"}
     assert [name for name, one in told.items() if one["passed"]] == ["honest", "ralston"]
     for name, (_, words) in (HOSTILE | MISBEHAVING).items():
         said = " ".join(told[name]["faults"] + [check["said"] for check in told[name]["checks"]])

@@ -9,6 +9,8 @@ from fractions import Fraction
 import pytest
 
 from odebench.cli.describe import fraction, tableau_lines
+from odebench.conformance import running
+from odebench.conformance.running import FAILED, CheckResult, PluginReport
 from odebench.plugins import KINDS, build_registry
 
 
@@ -156,11 +158,17 @@ def test_the_region_of_stability_is_drawn_into_a_file(call, tmp_path):
     assert "'anode' has no stability function to draw" in refused.stderr
 
 
-def test_the_checks_can_be_run_on_the_way(call, good_plugin):
-    """The half step is no method of order 1, and a check says so."""
+def test_the_checks_can_be_run_on_the_way(call, good_plugin, monkeypatch):
+    failed = CheckResult(check="check_observed_order", outcome=FAILED, said="It is 0.", reason=None, seconds=0.1)
+
+    def check_plugins(names, *, local_files):
+        assert names == ["solver:halver"] and local_files == (good_plugin,)
+        yield PluginReport(kind="solver", name="halver", checks=(failed,))
+
+    monkeypatch.setattr(running, "check_plugins", check_plugins)
     result = call("show", "halver", "--check", "--plugin", good_plugin)
     assert result.exit_code == 0
     section = result.output[result.output.index("\nconformance\n") :]
     assert "known to fail" in section
-    assert "check_observed_order:" in section
+    assert "check_observed_order: It is 0." in section
     assert "There are no checks for a task" in call("show", "task:integrate", "--check").stderr
