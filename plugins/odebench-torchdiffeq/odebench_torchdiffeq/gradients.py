@@ -10,7 +10,13 @@ from torch import Tensor
 
 import odebench
 from odebench.contract import Field, GridRequest, Solver, State, parameters_of
+from odebench.errors import IncompatibleError
+from odebench_torchdiffeq.grids import GridPoints, points_of
 from odebench_torchdiffeq.solver import Request, TorchdiffeqSolver
+
+# Methods that a backward solve can be given, by torchdiffeq's names.
+FIXED = frozenset({"euler", "midpoint", "heun2", "heun3", "rk4"})
+ADAPTIVE = frozenset({"adaptive_heun", "fehlberg2", "bosh3", "dopri5", "dopri8"})
 
 
 class TorchdiffeqGradient(odebench.GradientMethod):
@@ -69,6 +75,8 @@ class Adjoint(TorchdiffeqGradient):
     nan in the backward passes the error norm, and ends in torchdiffeq's AssertionError or as the gradient.
 
     Args:
+        method: torchdiffeq's name of the method of the backward solve, `adjoint_method`; None takes that of the forward one. A
+            method of fixed steps goes back over given steps; a pair needs a tolerance.
         rtol, atol: tolerances of the backward solve; None takes those of the forward one.
     """
 
@@ -89,8 +97,11 @@ class Adjoint(TorchdiffeqGradient):
         "derivative of 8.2 where finite differences give -498.",
     }
 
-    def __init__(self, *, rtol: float | None = None, atol: float | None = None) -> None:
-        self.rtol, self.atol = rtol, atol
+    def __init__(self, *, method: str | None = None, rtol: float | None = None, atol: float | None = None) -> None:
+        if method is not None and method not in FIXED | ADAPTIVE:
+            names = ", ".join(sorted(FIXED | ADAPTIVE))
+            raise IncompatibleError(f"{self.name}: method is {method!r}; it must be one of {names}.")
+        self.method, self.rtol, self.atol = method, rtol, atol
 
     def solve(
         self,
@@ -111,14 +122,41 @@ class Adjoint(TorchdiffeqGradient):
 
         def call(request: Request) -> tuple[Callable[..., State], dict[str, Any]]:
             chosen = request.tolerance is not None or request.grid is None
+            options = request.adjoint_options
+            if self.method is not None:
+                chosen = self.method in ADAPTIVE
+                options = self._options_of_method(request, rising=ts[-1] > ts[0])
             return torchdiffeq.odeint_adjoint, {
                 "adjoint_params": declared,
+                "adjoint_method": self.method,
                 "adjoint_rtol": self.rtol if chosen else None,
                 "adjoint_atol": self.atol if chosen else None,
-                "adjoint_options": request.adjoint_options | self.norm(),
+                "adjoint_options": options | self.norm(),
             }
 
         return solver.run(field, y0, ts, grid, declared=declared, gradient=self.name, call=call)
+
+    def _options_of_method(self, request: Request, rising: bool) -> dict[str, Any]:
+        """Options of a backward solve by another method than the forward one's.
+
+        Raises:
+            IncompatibleError: there is no tolerance for a pair, or there are no steps for a method that takes fixed ones.
+        """
+        if self.method in ADAPTIVE:
+            if request.tolerance is None and (self.rtol is None or self.atol is None):
+                raise IncompatibleError(
+                    f"Gradient method {self.name!r} goes back with {self.method!r}, which follows a tolerance, and there is none. Give it "
+                    "rtol and atol."
+                )
+            return {}
+        if request.grid is None:
+            raise IncompatibleError(
+                f"Gradient method {self.name!r} goes back with {self.method!r}, which takes fixed steps, and none are given. Give steps, or "
+                "choose another method."
+            )
+        # The adjoint is solved in time as torchdiffeq turned it: rising.
+        points = points_of(request.grid)
+        return {"grid_constructor": GridPoints(points if rising else -points)}
 
     def norm(self) -> dict[str, str]:
         """The option that chooses the error norm of the backward solve."""
@@ -129,7 +167,7 @@ class SeminormAdjoint(Adjoint):
     """`odeint_adjoint` with the seminorm: the gradients of parameters, which do not feed back, do not count in the error norm.
 
     Args:
-        rtol, atol: tolerances of the backward solve; None takes those of the forward one.
+        method, rtol, atol: as those of `Adjoint`; a method of fixed steps has no error norm.
 
     Source: P. Kidger, R. T. Q. Chen, T. Lyons, "Hey, that's not an ODE", ICML 2021, arXiv:2009.09457.
     """
@@ -139,9 +177,13 @@ class SeminormAdjoint(Adjoint):
 
     def supports(self, solver: Solver) -> str | None:
         """torchdiffeq's own solvers that have an error norm of torchdiffeq's."""
-        if (reason := super().supports(solver)) is None and not (solver.adaptive and solver.differentiable):
+        if (reason := super().supports(solver)) is not None:
+            return reason
+        if self.method in FIXED:
+            return f"Its backward solve by {self.method!r} has no error norm to choose. Use torchdiffeq/adjoint."
+        if self.method is None and not (solver.adaptive and solver.differentiable):
             return f"Solver {solver.name!r} has no error norm to choose. Use torchdiffeq/adjoint."
-        return reason
+        return None
 
     def norm(self) -> dict[str, str]:
         """The option that chooses the error norm of the backward solve."""

@@ -311,3 +311,44 @@ def test_unused_parameters_get_zeros():
     ys = METHODS["torchdiffeq/adjoint"]().solve(SOLVERS["rk4"](), Opaque(field), y0, [0.0, 1.0], STEPS).ys
     ys.sum().backward()
     assert torch.equal(field.unused.grad, torch.zeros(2, dtype=torch.float64))
+
+
+RATE = 0.7
+
+
+def gradient_of_growth(method, solver, grid, ts=(0.0, 1.0)):
+    """d y(end) / d y0 of y' = y · RATE."""
+    y0 = torch.ones(1, 1, dtype=torch.float64, requires_grad=True)
+    solution = method.solve(solver, lambda t, y: RATE * y, y0, list(ts), grid)
+    return torch.autograd.grad(solution.ys[-1].sum(), y0)[0].item()
+
+
+@pytest.mark.parametrize("ts", [(0.0, 1.0), (1.0, 0.0)], ids=["rising", "falling"])
+def test_the_way_back_can_take_another_method_over_the_same_steps(ts):
+    """Of Euler's method in 4 steps: (1 + h RATE)⁴, whatever the forward method is."""
+    adjoint = METHODS["torchdiffeq/adjoint"](method="euler")
+    expected = (1.0 + 0.25 * RATE * (ts[1] - ts[0])) ** 4
+    for solver in (SOLVERS["rk4"](), SOLVERS["dopri5"]()):
+        got = gradient_of_growth(adjoint, solver, odebench.StepSize(steps=4), ts)
+        assert got == pytest.approx(expected, rel=1e-13)
+
+
+def test_the_way_back_can_take_a_pair_with_tolerances_of_its_own():
+    """Euler's method forward in 4 steps, and still the gradient of the continuous equation, which does not ask for the states."""
+    exact = torch.exp(torch.tensor(RATE, dtype=torch.float64)).item()
+    for name in ("torchdiffeq/adjoint", "torchdiffeq/adjoint-seminorm"):
+        adjoint = METHODS[name](method="dopri5", rtol=1e-11, atol=1e-11)
+        assert adjoint.supports(SOLVERS["euler"]()) is None
+        got = gradient_of_growth(adjoint, SOLVERS["euler"](), odebench.StepSize(steps=4))
+        assert got == pytest.approx(exact, rel=1e-9)
+        assert gradient_of_growth(adjoint, SOLVERS["bosh3"](), TOLERANCE) == pytest.approx(exact, rel=1e-9)
+
+
+def test_a_way_back_that_cannot_be_is_refused_in_words():
+    with pytest.raises(IncompatibleError, match="must be one of adaptive_heun, bosh3"):
+        METHODS["torchdiffeq/adjoint"](method="tsit5")
+    with pytest.raises(IncompatibleError, match="there is none. Give it rtol and atol"):
+        gradient_of_growth(METHODS["torchdiffeq/adjoint"](method="bosh3"), SOLVERS["rk4"](), STEPS)
+    with pytest.raises(IncompatibleError, match="takes fixed steps, and none are given"):
+        gradient_of_growth(METHODS["torchdiffeq/adjoint"](method="rk4"), SOLVERS["dopri5"](), TOLERANCE)
+    assert "no error norm" in METHODS["torchdiffeq/adjoint-seminorm"](method="rk4").supports(SOLVERS["rk4"]())

@@ -11,7 +11,7 @@ from odebench_torchdiffeqpack.methods import SOLVERS
 
 @odebench.hookimpl
 def odebench_register_solvers(register: Callable[[object], None]) -> None:
-    """Offer TorchDiffEqPack's solvers; `ode23s`, which loops over the batch, is left out."""
+    """Offer TorchDiffEqPack's solvers; `ode23s`, which fails for a batch of more than one, is left out."""
     for solver in SOLVERS:
         register(solver)
 
