@@ -159,8 +159,10 @@ def _registered(method: GradientMethod, adaptive: bool) -> list[Companion]:
             and (solver.adaptive if adaptive else solver.takes_grids)
         ):
             found.append(Companion(solver=solver, replay=_solved_again(solver)))
-    # Order 3 leaves the widest window between rounding and the asymptotic range; fewer are quicker.
-    return sorted(found, key=lambda one: (abs(one.solver.order - 3), one.solver.adaptive != adaptive))[:2]
+    # Order 3 leaves the widest window between rounding and the asymptotic range; fewer are quicker, and explicit ones.
+    return sorted(
+        found, key=lambda one: (one.solver.implicit, abs(one.solver.order - 3), one.solver.adaptive != adaptive)
+    )[:2]
 
 
 def _offered(method: GradientMethod) -> list[Solver]:

@@ -185,8 +185,9 @@ def _solver(plan: Plan) -> Any:
     chosen = getattr(diffrax, plan.solver)
     if plan.newton is None or not issubclass(chosen, diffrax.AbstractImplicitSolver):
         return chosen()
-    # Without a tolerance of the steps, the equations of a step need one of their own.
-    return chosen(root_finder=diffrax.VeryChord(rtol=plan.newton, atol=plan.newton, norm=optimistix.rms_norm))
+    # Without a tolerance of the steps, the equations of a step need one of their own. diffrax's simplified Newton method, whose
+    # Jacobian is that at the start of the step, gives up on steps that no controller made short enough for it.
+    return chosen(root_finder=optimistix.Newton(rtol=plan.newton, atol=plan.newton, norm=optimistix.rms_norm))
 
 
 def _controller(plan: Plan, control: Mapping[str, Any], **more: Any) -> Any:
