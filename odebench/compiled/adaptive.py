@@ -159,7 +159,7 @@ class Adaptive:
             direction = torch.sign(ts[-1] - ts[0])
             columns = _columns(ts, t)
             active = pending < count
-            goal = ts[-1] if solver.interpolates else ts[pending.clamp(max=count - 1)]
+            goal = ts[-1] if solver.interpolates else _at(ts, pending)
             last = direction * (t + dt * (1.0 + CLOSE) - goal) >= 0.0
             length = torch.where(active, torch.where(last, goal - t, dt), 0.0)
             ahead = torch.where(last & active, goal, t + length)
@@ -203,7 +203,7 @@ class Adaptive:
 
             now = torch.where(accepted, ahead, t)
             open_ = met < count
-            target = ts[-1] if solver.interpolates else ts[met.clamp(max=count - 1)]
+            target = ts[-1] if solver.interpolates else _at(ts, met)
             ends = direction * (now + following * (1.0 + CLOSE) - target) >= 0.0
             small = (open_ & ~ends & (following.abs() < smallest)).any()
             return (
@@ -281,6 +281,11 @@ class Adaptive:
         shape = (*share.shape, *(1,) * (given.dim() - share.dim()))
         wide = lambda values: values.reshape(shape).to(self.lanes.dtype)  # noqa: E731
         return torch.where(met.reshape(shape), self.emission.states(at, wide(share), wide(dt)), given)
+
+
+def _at(ts: Tensor, index: Tensor) -> Tensor:
+    """The output times of these indices, the last one for those beyond."""
+    return ts.index_select(0, index.clamp(max=ts.shape[0] - 1).reshape(-1)).reshape(index.shape)
 
 
 def _columns(values: Tensor, lanes: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -101,7 +102,8 @@ class _Capture:
 
     def __call__(self, field: Field, t: Tensor, leaves: tuple[Tensor, ...], is_tuple: bool) -> tuple[FieldGraph, tuple]:
         self._found = None
-        with torch.no_grad(), NUMBERS_ARE_CONSTANT, Watch():
+        with torch.no_grad(), NUMBERS_ARE_CONSTANT, warnings.catch_warnings(), Watch():
+            warnings.simplefilter("ignore")  # TorchDynamo looks at attributes that nobody asked for, and is warned
             self._call(field, t, leaves, is_tuple)
         if self._found is None:
             raise CompileError("The field computes nothing from its arguments that a graph could hold.")
@@ -110,6 +112,7 @@ class _Capture:
         return graph, arguments
 
     def _receive(self, module: torch.fx.GraphModule, examples: list[Any]) -> Callable[..., tuple[Any, ...]]:
+        _write_out_transposes(module)
         _refuse_effects(module)
         graph = FieldGraph(module)
         outputs = len(next(iter(module.graph.find_nodes(op="output"))).args[0])
@@ -177,6 +180,26 @@ def _structure(owner: Any) -> Any:
     if not isinstance(owner, torch.nn.Module):
         return None
     return tuple((name, type(module)) for name, module in owner.named_modules())
+
+
+def _write_out_transposes(module: torch.fx.GraphModule) -> None:
+    """Make operations of the attributes that are views, such as `weight.T`.
+
+    An attribute of what a loop only reads is taken before the loop, and may then not enter it beside the tensor itself.
+    """
+    for node in module.graph.find_nodes(op="call_function", target=getattr):
+        tensor, name = node.args
+        value = tensor.meta.get("example_value")
+        if not isinstance(value, Tensor) or name not in ("T", "mT"):
+            continue
+        dimensions = list(range(value.dim()))
+        dimensions = dimensions[::-1] if name == "T" else [*dimensions[:-2], *dimensions[:-3:-1]]
+        with module.graph.inserting_before(node):
+            written = module.graph.call_function(torch.permute, (tensor, dimensions))
+        written.meta = dict(node.meta)
+        node.replace_all_uses_with(written)
+        module.graph.erase_node(node)
+    module.recompile()
 
 
 class _Operations(TorchDispatchMode):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -41,7 +42,8 @@ class Program:
             if self._called:
                 return self._compiled(*arguments)
             try:
-                with NUMBERS_ARE_CONSTANT:
+                with NUMBERS_ARE_CONSTANT, warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # those of the compiler about itself
                     result = self._compiled(*arguments)
             except Exception as cause:
                 raise CompileError(f"The solve cannot be compiled: {told(cause)}") from cause
