@@ -154,8 +154,8 @@ def environment(folder: Path, *, hosted: bool = True) -> Path:
     """
     venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
     if hosted:
-        # Through `site`, which follows what is installed in place.
-        lines = [f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})", str(ROOT)]
+        # Through `site`, which follows what is installed in place; what is tested comes before it.
+        lines = [str(ROOT), f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})"]
         (packages(folder) / "host.pth").write_text("\n".join(lines) + "\n")
     return folder / "bin" / "python"
 

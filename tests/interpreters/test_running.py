@@ -82,7 +82,7 @@ def results(wide, at_work, tmp_path_factory) -> Path:
     def end_one(event) -> None:
         if isinstance(event, PartStarted) and event.part == "timing" and event.cell.solver.name == "fancyone/euler":
             for server in at_work._servers if not ended else ():
-                if server.environment.prefixes == ("fancyone",):
+                if server.environment.prefixes == ("fancyone",) and not server.environment.judging:
                     os.kill(server.connection._process.pid, signal.SIGKILL)
                     ended.append(event.cell.id)
 
