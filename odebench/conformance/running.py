@@ -22,6 +22,7 @@ from odebench.interpreters.interpreter import homes_of
 PASSED, FAILED, KNOWN, SURPRISE = "passed", "failed", "known failure", "passes, against what is declared"
 TIMEOUT_S = 120.0
 _LONGEST_SHOWN = 200
+_FEW_PLACES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +154,8 @@ def _offered(
             )
             for prefix, path in places
         ]
-        for job in slots.run(jobs):
+        # To load one plugin takes less than to start another process that could load it at the same time.
+        for job in slots.run(jobs, most=1 if len(jobs) <= _FEW_PLACES else None):
             prefix, path = job.label
             result = _result_of(job)
             where = {"prefix": prefix, "local_file": path}

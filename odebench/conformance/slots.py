@@ -86,8 +86,12 @@ class Slots:
         self._selector.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def run(self, jobs: list[Job]) -> Iterator[Job]:
+    def run(self, jobs: list[Job], most: int | None = None) -> Iterator[Job]:
         """Each job when it is over; its folder lives until the next one is asked for.
+
+        Args:
+            jobs: what is to be done.
+            most: jobs at once, where that is to be less.
 
         Raises:
             ExecutorError: no process can be started.
@@ -95,14 +99,14 @@ class Slots:
         self._waiting.extend(jobs)
         running = len(jobs)
         while running:
-            self._fill()
+            self._fill(self._most if most is None else min(most, self._most))
             for key, _ in self._selector.select():
                 for job in self._hear(key.data):
                     running -= 1
                     yield job
                     shutil.rmtree(job.folder, ignore_errors=True)
 
-    def _fill(self) -> None:
+    def _fill(self, most: int) -> None:
         """Give waiting jobs to idle slots, and open slots for the rest."""
         for slot in [slot for slot in self._slots if slot.job is None]:
             if self._waiting:
@@ -112,7 +116,7 @@ class Slots:
                 else:
                     self._waiting.remove(job)
                     self._give(slot, job)
-        while self._waiting and len(self._slots) < self._most:
+        while self._waiting and len(self._slots) < most:
             job = self._waiting.popleft()
             self._give(self._open("fork", job.interpreter), job)
 

@@ -86,7 +86,7 @@ def test_what_is_written_installs_passes_its_tests_and_its_suite(tmp_path):
         folder=folder,
     )  # fmt: skip
     assert " passed" in run(python, "-m", "pytest", folder=folder)
-    said = run(python, "-m", "odebench", "run", "comparison.toml", folder=folder)
+    said = run(python, "-m", "odebench", "run", "comparison.toml", "--no-report", folder=folder)
     assert "9 cells: 9 ok" in said
     assert "2 claims: 2 true." in run(python, "-m", "odebench", "claims", "results/spirals", folder=folder)
     frame = odebench.load(folder / "results" / "spirals")
