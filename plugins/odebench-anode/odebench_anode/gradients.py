@@ -30,6 +30,7 @@ class Adjoint(odebench.GradientMethod):
     exact_for_discretisation = True
     memory = "O(N s)"
     known_failures: ClassVar[dict[str, str]] = {
+        "check_autocast_is_repeated": "the way back is outside of autocast, in float32: a gradient in y0 that is 1.4e-3 off",
         "check_gradients_of_gradients": (
             "ANODE's backward is not recorded and does not say so: a second derivative of 12.6 where finite differences give -492"
         ),

@@ -20,8 +20,11 @@ from odebench_symplectic_adjoint.solver import SymplecticAdjointSolver
 _KEPT = {
     "check_nothing_is_left_alive": "108 bytes: the tableau of bosh3 and an infinity, which are constants of the library",
 }
+_OF_BACKWARDS = _KEPT | {
+    "check_autocast_is_repeated": "the way back is outside of autocast, in float32: a gradient in y0 that is 1.5e-3 or 1.6e-3 off",
+}
 _NOT_RECORDED = "the backward is not recorded and does not say so: a second derivative of "
-_OF_CHECKPOINTS = _KEPT | {
+_OF_CHECKPOINTS = _OF_BACKWARDS | {
     "check_every_output_time_counts": "AttributeError: the backward deletes the checkpoints, and works once only",
     "check_gradients_of_gradients": "AttributeError: the backward deletes the checkpoints",
 }
@@ -107,7 +110,7 @@ class Adjoint(SymplecticAdjointGradient):
 
     name: ClassVar[str] = "symplectic-adjoint/adjoint"
     function: ClassVar[str] = "odeint_adjoint"
-    known_failures: ClassVar[dict[str, str]] = _KEPT | {
+    known_failures: ClassVar[dict[str, str]] = _OF_BACKWARDS | {
         "check_gradients_of_gradients": _NOT_RECORDED + "8.28 where finite differences give -502",
     }
     memory = "O(N)"
@@ -130,7 +133,7 @@ class OneCheckpoint(SymplecticAdjointGradient):
 
     name: ClassVar[str] = "symplectic-adjoint/one-checkpoint"
     function: ClassVar[str] = "odeint_onecheckpoint"
-    known_failures: ClassVar[dict[str, str]] = _KEPT | {
+    known_failures: ClassVar[dict[str, str]] = _OF_BACKWARDS | {
         "check_used_twice": "refused: a second solve begins with what was computed from the parameters, and would count them twice",
         "check_gradients_of_gradients": _NOT_RECORDED + "8.24 where finite differences give -470",
     }
