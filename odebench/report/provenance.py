@@ -33,7 +33,10 @@ def facts(source: Source) -> list[tuple[str, str]]:
         ("devices", ", ".join(sorted(used["device"].dropna().unique()))),
         ("number formats", ", ".join(sorted(used["dtype"].dropna().unique()))),
         ("odebench", ", ".join(sorted(used["odebench_version"].dropna().unique()))),
-        ("versions", "; ".join(sorted(used["plugin_versions"].dropna().unique()))),
+        (
+            "versions",
+            "; ".join(sorted(used.loc[used["outcome"] != "unsupported", "plugin_versions"].dropna().unique())),
+        ),
         ("plugins", ", ".join(f"{name} {version}" for name, version in run.plugins.items()) if run else ""),
         *_interpreters(source),
         ("folder", str(source.folder)),
