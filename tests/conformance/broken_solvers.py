@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from fractions import Fraction as F
 
 import torch
 
 from odebench.contract import Grid, Solution, Step, StepSize, Tolerance
 from odebench.errors import DivergedError
-from odebench.numerics import ButcherTableau, ExplicitRungeKutta
+from odebench.numerics import ButcherTableau, ExplicitRungeKutta, OneStepSolver
 
 B = (F(2, 9), F(1, 3), F(4, 9), F(0))
 B_ERROR = (F(-5, 72), F(1, 12), F(1, 9), F(-1, 8))
@@ -31,6 +32,31 @@ class HonestMidpoint(ExplicitRungeKutta):
     tableau = ButcherTableau(
         order=2, c=(0, F(1, 2)), a=((), (F(1, 2),)), b=(0, 1), dense=((F(1), F(-1)), (F(0), F(1))), dense_order=2
     )
+
+
+class HonestLinearPart(OneStepSolver):
+    """Lawson's Euler method, whose linear part is its own: it tells a field solved backward from its mirror image.
+
+    Source: J. D. Lawson, SIAM Journal on Numerical Analysis 4(3), 1967.
+    """
+
+    name, order, stages = "honest-linear-part", 1, 1
+
+    def __init__(self, *, rate=0.1):
+        self.rate = rate
+
+    def step(self, field, t, dt, y, carry=None, *, error=False, dense=False):
+        return Step(math.exp(self.rate * dt) * (y + dt * (field(t, y) - self.rate * y)))
+
+
+class ForwardStep(OneStepSolver):
+    """The second evaluation is at a time that lies ahead, whichever way time goes."""
+
+    name, order, stages = "broken", 2, 2
+
+    def step(self, field, t, dt, y, carry=None, *, error=False, dense=False):
+        once = y + dt * field(t, y)
+        return Step(0.5 * (y + once + dt * field(t + abs(dt), once)))
 
 
 class WrongWeight(Honest):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from odebench.conformance import Failure, parametrize_with_checks, solver_checks
+from odebench.conformance.solvers import convergence
 from odebench.plugins import build_registry
 from tests.conformance import broken_solvers as broken
 
@@ -41,6 +42,7 @@ CAUGHT = [
     ("check_empty_states", broken.NeedsElements, r"\(0, 2\)"),
     ("check_tuple_states", broken.Unpacks, "a tuple"),
     ("check_reversed_time", broken.ForwardOnly, "mirrored"),
+    ("check_reversed_time", broken.ForwardStep, "mirrored"),
     ("check_shifted_time", broken.OwnClock, "three units of time later"),
     ("check_output_times", broken.MixesOutputs, "ends there"),
     ("check_uneven_last_step", broken.StretchesSteps, "0.3, 0.3, 0.3 and 0.1"),
@@ -71,7 +73,13 @@ def test_every_check_has_a_solver_that_it_catches():
     assert {name for name, _, _ in CAUGHT} == set(BY_NAME)
 
 
-@parametrize_with_checks([broken.Honest(), broken.HonestMidpoint()])
+def test_an_order_that_shows_late_is_said_to(monkeypatch):
+    monkeypatch.setattr(convergence, "_MOST_HALVINGS", 11)
+    with pytest.raises(Failure, match="(?s)no three halvings.*large, and come down late.*defaults of its parameters"):
+        convergence.check_observed_order(broken.HonestLinearPart(rate=-1.0))
+
+
+@parametrize_with_checks([broken.Honest(), broken.HonestMidpoint(), broken.HonestLinearPart()])
 def test_honest_solvers_pass(plugin, check):
     check(plugin)
 

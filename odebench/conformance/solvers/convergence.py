@@ -17,6 +17,9 @@ from odebench.numerics.timed_field import TimedField
 # beyond that the check is slow, and the slope known. Implicit methods take many evaluations a step.
 _ENOUGH_STEPS = {False: 256, True: 64}
 _ENOUGH_EVALUATIONS = {False: 1200, True: 1800}
+# A method whose errors come down late has so many halvings for it, unless its errors do not fall at all.
+_MOST_HALVINGS = 17
+_CLEARLY_MANY = 1024
 _TOLERANCES = [10.0**-k for k in range(2, 12)]
 
 
@@ -34,7 +37,7 @@ def _observed(solver: Solver, problem: SmoothProblem) -> float:
     size = exact.norm().item()
     errors: list[float] = []
     order = None
-    for _ in range(15):
+    for _ in range(_MOST_HALVINGS):
         try:
             y1 = solver.solve(problem.field, problem.y0, (0.0, end), StepSize(steps=steps)).y1
             errors.append((y1 - exact).norm().item())
@@ -47,13 +50,26 @@ def _observed(solver: Solver, problem: SmoothProblem) -> float:
             steps >= _ENOUGH_STEPS[solver.implicit] or window(size)[0] * 1e3 > errors[-1] > errors[-2] / 2
         ):
             break
+        if steps >= _CLEARLY_MANY and len(errors) > 3 and not errors[-1] < 0.7 * errors[-4]:
+            break  # it falls no more
         steps *= 2
     if order is None:
+        late = slopes_of(errors[-3:])
+        if late and min(late) > solver.order - 0.3:
+            cause, look = (
+                "on this problem its errors are large, and come down late",
+                "whether the defaults of its parameters suit a smooth problem with rates between 0.1 and 1",
+            )
+        else:
+            cause, look = (
+                "the method does not converge to the solution",
+                "the weights and the nodes of a step, and at which time the field is called",
+            )
         raise Failure(
             expected=f"an error that falls with the power {solver.order} of the step, on {problem.name}",
             measured=f"no three halvings of the step in the asymptotic window: errors {in_words(errors)}",
-            cause="the method does not converge to the solution",
-            look="the weights and the nodes of a step, and at which time the field is called",
+            cause=cause,
+            look=look,
         )
     if abs(order - solver.order) > 0.2:
         lower = (
