@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 

@@ -49,6 +49,7 @@ class Solver(ABC):
             a tolerance only.
         fields_in: where the field is evaluated: "torch", or "jax" for a library that takes the model's `jax_field` and compiles the
             solve. Such a solver is measured on models that have one, with gradient methods that say the same of themselves.
+        has_compiled_form: whether the compiled engine can solve with it.
         source: where the method is published.
         known_failures: conformance checks that are known to fail, and why.
         code_parameters: parameters that say where code lies which the solver runs: a suite that gives one is run only where the
@@ -68,6 +69,7 @@ class Solver(ABC):
     differentiable: bool = True
     takes_grids: bool = True
     fields_in: Literal["torch", "jax"] = "torch"
+    has_compiled_form: ClassVar[bool] = False
     source: ClassVar[str] = ""
     known_failures: ClassVar[dict[str, str]] = {}
     code_parameters: ClassVar[tuple[str, ...]] = ()

@@ -37,6 +37,7 @@ class ExplicitRungeKutta(OneStepSolver):
     tableau: ClassVar[ButcherTableau]
     carry_is = "cache"
     accepts_rows = True
+    has_compiled_form = True
     odeint_name: ClassVar[str | None] = None
     odeint_midpoint: ClassVar[tuple[Fraction, ...] | None] = None
     odeint_b_error: ClassVar[tuple[Fraction, ...] | None] = None

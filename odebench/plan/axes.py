@@ -121,7 +121,7 @@ class Axes:
         return [f"{self.where}`: {NO_GRID}. The step policy {needy[0]!r} does not find them by itself."]
 
     def points(self, judge: Judge, trainings: Sequence[Point]) -> Iterator[Point]:
-        """Each point of the product in the order task, model, solver, gradient, step policy, grid, device, dtype, threads, seed.
+        """Each point of the product in the order task, model, solver, gradient, step policy, grid, device, dtype, threads, compile, seed.
 
         Where the experiment reads trainings, each of them stands in the place of a model, and is the cell that the point needs.
         """
@@ -134,7 +134,7 @@ class Axes:
             used = [one for one in (task, model, solver, gradient, policy) if one is not None]
             partners = [(w, p) for w, p in (("gradient", gradient), ("step policy", policy)) if p is not None]
             for grid, missing in self._grids(solver, policy, training):
-                for device, dtype, threads, seed in self._places(training):
+                for device, dtype, threads, compiled, seed in self._places(training):
                     cell = Cell(
                         task=task.choice,
                         model=training.cell.model if model is None else model.choice,
@@ -147,6 +147,7 @@ class Axes:
                         seed=seed,
                         needs=(training.cell.id,) if training else (),
                         policy=policy.choice if policy else None,
+                        compile=compiled,
                     )
                     verdict = judge(
                         used=used,
@@ -157,6 +158,7 @@ class Axes:
                         training=training.verdict if training else None,
                         learner=model if policy is not None else None,
                         asked=(task, model if training is None else training.model),
+                        compiled=compiled,
                     )
                     yield Point(
                         cell=cell,
@@ -166,15 +168,15 @@ class Axes:
                         solver=solver,
                     )
 
-    def _places(self, training: Point | None) -> Iterator[tuple[str, str, int, int]]:
-        """Device, dtype, threads and seed: the experiment's, else the training's, else the budget's."""
+    def _places(self, training: Point | None) -> Iterator[tuple[str, str, int, bool | str, int]]:
+        """Device, dtype, threads, whether it is compiled, and seed: the experiment's, else the training's, else the budget's."""
         given, other = self.experiment, self._budget
         if training is None:
-            default, seeds = (other.device, other.dtype, other.threads), given.seed
+            default, seeds = (other.device, other.dtype, other.threads, other.compile), given.seed
         else:
             cell = training.cell
-            default, seeds = ((cell.device,), (cell.dtype,), (cell.threads,)), (cell.seed,)
-        asked = (given.device, given.dtype, given.threads)
+            default, seeds = ((cell.device,), (cell.dtype,), (cell.threads,), (cell.compile,)), (cell.seed,)
+        asked = (given.device, given.dtype, given.threads, given.compile)
         return itertools.product(*(axis or instead for axis, instead in zip(asked, default, strict=True)), seeds)
 
     def _grids(

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from odebench.errors import OdebenchError
 
@@ -133,6 +133,7 @@ class Cell(_ByContent):
         seed: of the model's problem.
         needs: ids of the cells whose artefacts this one reads.
         policy: the step policy, or None where the task does not learn.
+        compile: whether solves run in the compiled engine; "auto": where they can.
     """
 
     task: Choice
@@ -146,6 +147,7 @@ class Cell(_ByContent):
     seed: int
     needs: tuple[str, ...] = ()
     policy: Choice | None = None
+    compile: bool | Literal["auto"] = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "grid", plain(self.grid, "grid"))
@@ -169,7 +171,7 @@ class Cell(_ByContent):
         return {kind: choice for kind, choice in kinds.items() if choice is not None}
 
     def to_json(self) -> dict[str, Any]:
-        """The cell as JSON values; `from_json` reads it back. A key "policy" is there only where there is one."""
+        """The cell as JSON values; `from_json` reads it back. Keys "policy" and "compile" are there only where they say something."""
         data = {
             "task": self.task.to_json(),
             "model": self.model.to_json(),
@@ -182,7 +184,8 @@ class Cell(_ByContent):
             "seed": self.seed,
             "needs": list(self.needs),
         }
-        return data if self.policy is None else data | {"policy": self.policy.to_json()}
+        policy = {} if self.policy is None else {"policy": self.policy.to_json()}
+        return data | policy | ({} if self.compile is False else {"compile": self.compile})
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Cell:
@@ -202,10 +205,11 @@ class Cell(_ByContent):
             "threads",
             "seed",
         }
-        _check_keys(data, keys, {"needs", "policy"}, "a cell")
+        _check_keys(data, keys, {"needs", "policy", "compile"}, "a cell")
         choices = {kind: Choice.from_json(data[kind]) for kind in ("task", "model", "solver")}
         others = {kind: Choice.from_json(data[kind]) for kind in ("gradient", "policy") if data.get(kind) is not None}
         rest = {key: data[key] for key in ("grid", "device", "dtype", "threads", "seed")}
+        rest |= {"compile": data["compile"]} if "compile" in data else {}
         return cls(**{"gradient": None} | choices | others | rest, needs=tuple(data.get("needs", ())))
 
 

@@ -38,6 +38,7 @@ class Judge:
         training: Verdict = None,
         learner: Resolved | None = None,
         asked: tuple[Resolved, Resolved] | None = None,
+        compiled: bool | str = False,
     ) -> Verdict:
         """What is against a combination.
 
@@ -50,6 +51,7 @@ class Judge:
             training: the verdict on the training that it needs.
             learner: the model, where the task trains it.
             asked: the task, and the model that it asks, its own or that of the training.
+            compiled: True where solves must run in the compiled engine; "auto" is never refused.
         """
         for one in used:
             if one.failure is not None:
@@ -76,6 +78,8 @@ class Judge:
                 "with one vector field.",
             )
         if reason := _of_another_world(solver, partners, asked):
+            return Outcome.UNSUPPORTED, reason
+        if compiled is True and (reason := _not_compiled(solver, partners, asked)):
             return Outcome.UNSUPPORTED, reason
         verdicts = (self._pair(word, partner, solver) for word, partner in partners)
         return next((verdict for verdict in verdicts if verdict is not None), None)
@@ -150,6 +154,28 @@ def _of_another_world(
                 f"The solver {name!r} compiles a field in JAX, and the {word} {partner.choice.name!r} works on fields of torch. Use one of the "
                 "solver's own library."
             )
+    return None
+
+
+def _not_compiled(
+    solver: Resolved, partners: Sequence[tuple[str, Resolved]], asked: tuple[Resolved, Resolved] | None
+) -> str | None:
+    """Why the compiled engine cannot be used, as far as that is known before anything runs; None where nothing is known."""
+    if asked is not None:
+        task = asked[0]
+        if attribute(task.instance, "learns", False) or attribute(task.instance, "needs_training", False):
+            return (
+                f"The task {task.choice.name!r} trains or asks what was trained, and that is not compiled. Leave `compile` out, or "
+                'say "auto".'
+            )
+    if not attribute(solver.instance, "has_compiled_form", False):
+        return (
+            f"The solver {solver.choice.name!r} has no compiled form: it is no explicit Runge-Kutta method that is given by its "
+            "tableau. `odebench list solvers` tells which have one."
+        )
+    for word, partner in partners:
+        if word == "gradient" and not attribute(partner.instance, "compiled_memory", False):
+            return f"The gradient method {partner.choice.name!r} has no compiled form. `odebench list gradients` tells which have one."
     return None
 
 

@@ -63,6 +63,7 @@ Text = Annotated[str, StringConstraints(min_length=1)]
 # The name of a suite is the name of a folder on every system.
 FolderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Dtype = Literal["float64", "float32", "bfloat16", "float16"]
+Compile = bool | Literal["auto"]
 OutcomeWord = Literal[tuple(outcome.word for outcome in Outcome)]
 Seed = Annotated[int, Field(ge=0)]
 Tolerated = Annotated[float, Field(ge=0)]
@@ -161,6 +162,7 @@ class Budget(Table):
     device: Axis[Text] = ("cpu",)
     dtype: Axis[Dtype] = ("float32",)
     threads: Axis[PositiveInt] = (1,)
+    compile: Axis[Compile] = (False,)
     processes: PositiveInt = 3
     repeats: PositiveInt = 7
     timeout_s: Annotated[float, BeforeValidator(_seconds), Field(alias="timeout")] = 120.0
@@ -168,7 +170,7 @@ class Budget(Table):
 
 
 class Experiment(Table):
-    """The product of its axes. `device`, `dtype` and `threads` are None where the budget, or the training, says them.
+    """The product of its axes. `device`, `dtype`, `threads` and `compile` are None where the budget, or the training, says them.
 
     Attributes:
         trained: names of the experiments whose trainings this one reads: it is asked of each of their cells, with the model and
@@ -190,6 +192,7 @@ class Experiment(Table):
     device: Axis[Text] | None = None
     dtype: Axis[Dtype] | None = None
     threads: Axis[PositiveInt] | None = None
+    compile: Axis[Compile] | None = None
 
     @field_validator("model", "seed", mode="before")
     @classmethod

@@ -48,6 +48,7 @@ CELLS = st.builds(
     seed=st.integers(0, 2**63),
     needs=st.lists(st.text("0123456789abcdef", min_size=16, max_size=16), max_size=2).map(tuple),
     policy=st.none() | CHOICES,
+    compile=st.sampled_from([False, True, "auto"]),
 )
 
 
