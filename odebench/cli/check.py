@@ -80,7 +80,7 @@ def command(
     ):
         reports.append(report)
         keep(report)
-        if everything and not as_json:
+        if everything:  # on stderr, so that JSON stays what it is
             word = "cannot be used here" if report.unavailable else "passed" if report.passed else "FAILED"
             warn(f"{report.kind} {report.name}: {word}, {duration(report.seconds)}")
     reports.sort(key=lambda report: (_ORDER.index(report.kind), "/" in report.name, report.name))

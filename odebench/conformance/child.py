@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
@@ -30,6 +31,10 @@ CIRCUMSTANCES_FILE = "circumstances.json"
 WORK_FOLDER = "work"
 #: Frames of an unexpected error that are told, from its end.
 _FRAMES = 3
+_NEEDS = (
+    "It cannot be checked as it is: {} must be given. Give a default; or check instances of it in a test, with "
+    "`odebench.conformance.parametrize_with_checks([…])`."
+)
 
 
 def serve(folder: Path, begun: int) -> None:
@@ -79,6 +84,8 @@ def _checked(registry: Registry, kind: str, name: str, lines: Path) -> dict[str,
         entry = registry.get(kind, name)
         circumstances = {"environment": sys.prefix, "stamp": stamp_of(entry)}
         (lines.parent / CIRCUMSTANCES_FILE).write_text(json.dumps(circumstances), encoding="utf-8")
+        if missing := [name for name, default in entry.parameters().items() if default is inspect.Parameter.empty]:
+            return {"fault": _NEEDS.format(", ".join(missing))}
         plugin = entry.build()
         if reason := unavailable(plugin):
             return {"fault": None, "unavailable": reason}

@@ -73,14 +73,27 @@ def faulty() -> str:
     text += solver("admits").removeprefix(HEAD) + f"    tableau = ButcherTableau({wrong})\n"
     text += '    known_failures = {"check_order_conditions": "b is rounded to quarters",\n'
     text += '        "check_observed_order": "it is of order 1", "check_determinism": "long ago"}\n'
-    return text + solver("misspells").removeprefix(HEAD) + '    known_failures = {"check_order": "?"}\n'
+    text += solver("misspells").removeprefix(HEAD) + '    known_failures = {"check_order": "?"}\n'
+    return text + solver("needs").removeprefix(HEAD) + "\n    def __init__(self, *, rate):\n        pass\n"
 
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory):
     """One command for files that are wrong, files that are hostile and those that are neither: its result, and the plugins by name."""
     folder = tmp_path_factory.mktemp("plugins")
-    arguments = ["check", "ralston", "honest", "digit", "admits", "misspells", *MISBEHAVING, "--timeout", "8", "--json"]
+    arguments = [
+        "check",
+        "ralston",
+        "honest",
+        "digit",
+        "admits",
+        "misspells",
+        "needs",
+        *MISBEHAVING,
+        "--timeout",
+        "8",
+        "--json",
+    ]
     files = {name: HEAD + body for name, (body, _) in HOSTILE.items()}
     files |= {name: solver(name, body) for name, (body, _) in MISBEHAVING.items()}
     for name, text in (files | {"honest": solver("honest"), "faulty": faulty()}).items():
@@ -107,6 +120,7 @@ def test_what_passes_what_fails_and_what_is_known_to(ended, call):
     assert admitted["check_order_conditions"] == ("known failure", "b is rounded to quarters")
     assert admitted["check_determinism"] == ("passes, against what is declared", "long ago")
     assert "check_order, but its checks are" in by_name["misspells"]["faults"][0]
+    assert "rate must be given. Give a default" in by_name["needs"]["faults"][0]
     assert f"{len(ralston)} checks passed, 0 known to fail, 0 failed" in call("show", "ralston").output, "it is kept"
 
 
@@ -161,7 +175,7 @@ def test_hostile_plugins_fail_and_others_go_on(ended):
     result, told = ended
     assert result.exit_code == 1
     assert "\x1b" not in result.output
-    assert set(told) == {*HOSTILE, *MISBEHAVING, "honest", "ralston", "digit", "admits", "misspells"}
+    assert set(told) == {*HOSTILE, *MISBEHAVING, "honest", "ralston", "digit", "admits", "misspells", "needs"}
     assert [name for name, one in told.items() if one["passed"]] == ["honest", "ralston"]
     for name, (_, words) in (HOSTILE | MISBEHAVING).items():
         said = " ".join(told[name]["faults"] + [check["said"] for check in told[name]["checks"]])
