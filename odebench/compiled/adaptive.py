@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -54,30 +54,45 @@ class State(NamedTuple):
         return torch.stack((self.t, self.dt, self.previous)), self.resting, self.pending, self.y, self.slope
 
 
+class Counts(NamedTuple):
+    """What the host has to know of a run.
+
+    Attributes:
+        steps: number of steps accepted; by row, in which some row was.
+        attempts: number of attempts.
+        refused: of refused steps; by row, in all rows.
+        status: `RUNNING` or `TOO_SMALL`.
+        unmet: number of output times that were not reached; by row, in all rows.
+        evaluations_to_begin: of the field, where the run is the first.
+        evaluations_each: of the field in an attempt.
+    """
+
+    steps: int
+    attempts: int
+    refused: int
+    status: int
+    unmet: int
+    evaluations_to_begin: int
+    evaluations_each: int
+
+
 class Chunk(NamedTuple):
     """What one run of the program gives.
 
     Attributes:
         state: where it stopped, packed.
-        steps: number of steps accepted (by row: in which some row was); int64, `()`.
-        attempts: number of attempts; by row, of refused steps in all rows; int64, `()`.
-        status: `RUNNING` or `TOO_SMALL`; int64, `()`.
-        grid: start and length of each step, `(room + 1, 2)` or `(room + 1, 2, batch)`; valid up to `steps`.
+        counts: those of `Counts`, int64.
+        grid: start and length of each step, `(room + 1, 2)` or `(room + 1, 2, batch)`; valid up to the number of steps.
         states: packed states at the starts of steps, `(kept + 1, *y)`, where they were asked for; else empty. The last row
             means nothing.
         outputs: states at the output times, `(times, *y)`; those that were met.
-        evaluations: of the field, to begin with and in an attempt.
     """
 
     state: tuple[Tensor, ...]
-    steps: Tensor
-    attempts: Tensor
-    refused: Tensor
-    status: Tensor
+    counts: Tensor
     grid: Tensor
     states: Tensor
     outputs: Tensor
-    evaluations: tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +129,8 @@ class Adaptive:
         state: Sequence[Tensor],
         given: Tensor,
         tensors: Sequence[Tensor],
-    ) -> Chunk:
-        """Go on from `state` until the last time, until `room` steps are full, or for `limit` attempts.
+    ) -> tuple[Any, ...]:
+        """A `Chunk`: go on from `state` until the last time, until `room` steps are full, or for `limit` attempts.
 
         Args:
             ts: output times, float64.
@@ -152,12 +167,13 @@ class Adaptive:
         zero = torch.zeros((), dtype=torch.int64, device=ts.device)
 
         def going(n, attempts, refusals, status, used, where, slot, t, dt, previous, resting, pending, y, slope):
-            return (status == RUNNING) & (attempts < limit) & (n < room.shape[0]) & (pending < count).any()
+            return (status == RUNNING) & (attempts < limit) & (n < room.shape[0]) & (pending < ts.shape[0]).any()
 
         def attempt(n, attempts, refusals, status, used, where, slot, t, dt, previous, resting, pending, y, slope):
             rtol, atol, safety, least, most, integral, proportional, inverse, smallest = settings.unbind()
             direction = torch.sign(ts[-1] - ts[0])
             columns = _columns(ts, t)
+            count = ts.shape[0]
             active = pending < count
             goal = ts[-1] if solver.interpolates else _at(ts, pending)
             last = direction * (t + dt * (1.0 + CLOSE) - goal) >= 0.0
@@ -229,12 +245,17 @@ class Adaptive:
             attempt,
             (zero, zero.clone(), zero.clone(), zero.clone(), zero.clone(), nowhere, nowhere.clone(), *_own(start)),
         )
+        state = State(*end)
         outputs = given.clone()
         if stored is not None:
             outputs = self._interpolated(stored, where, slot, _columns(ts, start.t), grid, given)
-        evaluations = (2 if self.guess else int(takes_over), probe_field.evaluations)
-        kept = states if states is not None else start.y.new_empty(0)
-        return Chunk(State(*end).packed, n, attempts, refusals, status, grid, kept, outputs, evaluations)
+        kept_states = states if states is not None else start.y.new_empty(0)
+        constants = (2 if self.guess else int(takes_over), probe_field.evaluations)
+        counts = torch.stack(
+            (n, attempts, refusals, status, (state.pending < count).sum(), *(torch.full_like(n, c) for c in constants))
+        )
+        # A plain tuple: it leaves the program, which may be kept in a file.
+        return state.packed, counts, grid, kept_states, outputs
 
     def _field(self, tensors: Sequence[Tensor]) -> TracedField:
         return TracedField(self.graph, self.shape, tensors)

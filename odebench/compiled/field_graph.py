@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import warnings
 from collections import OrderedDict
@@ -33,14 +34,22 @@ class FieldGraph:
     Attributes:
         uses_time: whether the field depends on the time; known when its tensors have been found.
         programs: what was compiled from it, by what it was compiled for.
+        translate: what makes a program of a function of tensors; None takes the compiler.
     """
 
-    def __init__(self, module: torch.fx.GraphModule) -> None:
+    def __init__(self, module: torch.fx.GraphModule | None) -> None:
         self.module = module
         self.uses_time = True
-        self.programs: dict[Any, Any] = {}
-        self._sizes = _sizes(module)
+        self.programs: dict[Any, Callable[..., Any]] = {}
+        self.translate: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
+        self._sizes = {} if module is None else _sizes(module)
         self._places: tuple[tuple[str, Any], ...] | None = None
+
+    def translated_by(self, translate: Callable[[Callable[..., Any]], Callable[..., Any]]) -> FieldGraph:
+        """The same operations, with programs of their own that `translate` makes."""
+        other = copy.copy(self)
+        other.programs, other.translate = {}, translate
+        return other
 
     def tensors_of(self, arguments: Sequence[Any], t: Tensor, leaves: Sequence[Tensor]) -> tuple[Any, ...]:
         """What among the graph's arguments is neither the time, nor the state, nor the size of a tensor."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from odebench.compiled.adaptive import TOO_SMALL, Adaptive, Chunk, State
+from odebench.compiled.adaptive import TOO_SMALL, Adaptive, Chunk, Counts, State
 from odebench.compiled.emission import Emission
 from odebench.compiled.placing import Places, place
 from odebench.compiled.program import free, program_of
@@ -97,29 +97,32 @@ def solve_adaptively(
     room, attempts, refused, evaluations = FIRST_ROOM, 0, 0, 0
     while True:
         stride = 8 << len(stretches) if two_levels else 1
-        chunk: Chunk = program(
-            free(times, 0) if outputs else times,
-            settings,
-            torch.tensor(tolerance.max_steps - attempts, device=y.device),
-            free(times.new_empty(room), 0),
-            free(times.new_empty(room // stride), 0),
-            torch.tensor(stride, device=y.device),
-            torch.tensor(fresh, device=y.device),
-            _freed(setting, state),
-            setting.free(given, 1) if outputs else given,
-            tensors,
+        chunk = Chunk(
+            *program(
+                free(times, 0) if outputs else times,
+                settings,
+                torch.tensor(tolerance.max_steps - attempts, device=y.device),
+                free(times.new_empty(room), 0),
+                free(times.new_empty(room // stride), 0),
+                torch.tensor(stride, device=y.device),
+                torch.tensor(fresh, device=y.device),
+                _freed(setting, state),
+                setting.free(given, 1) if outputs else given,
+                tensors,
+            )
         )
         end = State.unpacked(*chunk.state)
         # All that the host has to know, at once: the one wait for the device.
-        numbers = (chunk.steps, chunk.attempts, chunk.refused, chunk.status, (end.pending < len(ts)).sum())
-        count, tried, rejected, status, unmet = torch.stack(numbers).tolist()
-        evaluations += tried * chunk.evaluations[1] + (chunk.evaluations[0] if fresh else 0)
-        attempts, refused, fresh = attempts + tried, refused + rejected, False
-        stretches.append(Stretch(count=count, grid=chunk.grid[:count], states=chunk.states, stride=stride))
-        if not unmet:
+        counts = Counts(*chunk.counts.tolist())
+        evaluations += counts.attempts * counts.evaluations_each + counts.evaluations_to_begin * fresh
+        attempts, refused, fresh = attempts + counts.attempts, refused + counts.refused, False
+        stretches.append(
+            Stretch(count=counts.steps, grid=chunk.grid[: counts.steps], states=chunk.states, stride=stride)
+        )
+        if not counts.unmet:
             break
-        if status == TOO_SMALL or attempts >= tolerance.max_steps:
-            raise _diverged(setting, tolerance, ts, stretches, end, status)
+        if counts.status == TOO_SMALL or attempts >= tolerance.max_steps:
+            raise _diverged(setting, tolerance, ts, stretches, end, counts.status)
         state, given, room = chunk.state, chunk.outputs, 2 * room
     grid = _grid(stretches, ts[-1])
     return Solved(
@@ -164,7 +167,7 @@ def solve_on_grid(
     stride = max(1, math.isqrt(count)) if two_levels else 1
     replayed = replay(setting, y, laid.steps, places.placed, places.inside, stride if keep else None)
     ends = [replayed.y] if places.ends else []
-    begun, each = replayed.evaluations
+    begun, each = replayed.evaluations.tolist()
     return Solved(
         ys=torch.stack([y, *replayed.outputs, *ends]),
         stretches=[Stretch(count=count, grid=laid.steps, states=replayed.states, stride=stride)],
@@ -226,7 +229,9 @@ def replay(
             keep=keep,
         ),
     )
-    return program(setting.free(y), steps, rows, free(y.new_empty(kept), 0), placed or (), setting.plain_tensors)
+    return Replayed(
+        *program(setting.free(y), steps, rows, free(y.new_empty(kept), 0), placed or (), setting.plain_tensors)
+    )
 
 
 def _settings(tolerance: Tolerance, order: int, ts: Sequence[float], y: Tensor) -> Tensor:

@@ -51,12 +51,11 @@ class Program:
             return result
 
 
-def program_of(graph: FieldGraph, key: Hashable, make: Callable[[], Callable[..., Any]]) -> Program:
+def program_of(graph: FieldGraph, key: Hashable, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
     """The program of this field and this key, made at the first call."""
-    key = (BACKEND, key)
-    program = graph.programs.get(key)
+    program = graph.programs.get((BACKEND, key))
     if program is None:
-        program = graph.programs[key] = Program(make())
+        program = graph.programs[BACKEND, key] = (graph.translate or Program)(make())
     return program
 
 

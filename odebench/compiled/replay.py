@@ -43,13 +43,13 @@ class Replayed(NamedTuple):
         y: packed state at the end of the grid.
         states: packed states as `rows` asks for them, `(kept + 1, *y)`; the last row means nothing.
         outputs: states at the output times that were placed, `(times, *y)`; empty where there are none.
-        evaluations: of the field, to begin with and in a step.
+        evaluations: of the field, to begin with and in a step; int64, `(2,)`, on the CPU.
     """
 
     y: Tensor
     states: Tensor
     outputs: Tensor
-    evaluations: tuple[int, int]
+    evaluations: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +73,8 @@ class Replay:
 
     def __call__(
         self, y: Tensor, grid: Tensor, rows: Tensor, kept: Tensor, placed: Sequence[Tensor], tensors: Sequence[Tensor]
-    ) -> Replayed:
-        """Take the steps of `grid`.
+    ) -> tuple[Tensor, ...]:
+        """A `Replayed`: take the steps of `grid`.
 
         Args:
             y: packed state at its start.
@@ -113,8 +113,10 @@ class Replay:
         outputs = y.new_empty(0)
         if placed is not None:
             outputs = interpolated(emission, lanes, stored, placed, y.dim())
-        evaluations = (int(takes_over), probe_field.evaluations - takes_over)
-        return Replayed(end, states if states is not None else y.new_empty(0), outputs, evaluations)
+        constants = (int(takes_over), probe_field.evaluations - takes_over)
+        evaluations = torch.stack([torch.full((), number, dtype=torch.int64) for number in constants])
+        # A plain tuple: it leaves the program, which may be kept in a file.
+        return end, states if states is not None else y.new_empty(0), outputs, evaluations
 
     def _field(self, tensors: Sequence[Tensor]) -> TracedField:
         return TracedField(self.graph, self.shape, tensors)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,12 +24,12 @@ class Reversed(NamedTuple):
     Attributes:
         y: cotangent of the packed state at the start of the first step.
         gradients: of the tensors that want one, added to those given.
-        evaluations: of the field, in a step.
+        evaluations: of the field, in a step; int64, `()`, on the CPU.
     """
 
     y: Tensor
     gradients: tuple[Tensor, ...]
-    evaluations: int
+    evaluations: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +60,8 @@ class Reverse:
         cotangents: Tensor,
         gradients: Sequence[Tensor],
         tensors: Sequence[Tensor],
-    ) -> Reversed:
-        """Go back through the steps of `grid`.
+    ) -> tuple[Any, ...]:
+        """A `Reversed`: go back through the steps of `grid`.
 
         Args:
             cotangent: of the packed state at the end of the last step.
@@ -113,7 +113,8 @@ class Reverse:
 
         last = torch.full((), grid.shape[0] - 1, dtype=torch.int64, device=grid.device)
         _, start, *totals = while_loop(going, back, (last, cotangent.clone(), *(g.clone() for g in gradients)))
-        return Reversed(start, tuple(totals), counted.evaluations)
+        # A plain tuple: it leaves the program, which may be kept in a file.
+        return start, tuple(totals), torch.full((), counted.evaluations, dtype=torch.int64)
 
     def _step(self, field: TracedField, t: Tensor, dt: Tensor, y: Tensor):
         lanes = self.lanes

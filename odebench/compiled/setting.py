@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -56,6 +56,28 @@ class Setting:
         """Leave open the batch of a packed state that has `before` dimensions in front, and the sizes of these."""
         flat = self.packing.is_tuple and not self.packing.by_row
         return free(tensor, *range(before), *(() if flat else (before,)))
+
+    def for_state(self, leaves: Sequence[Tensor], is_tuple: bool) -> Setting:
+        """The same for a state of another batch.
+
+        Raises:
+            CompileError: it differs in more than the batch.
+        """
+        shape = self.shape
+        flat = shape.is_tuple and not shape.by_row
+        rows = tuple(tuple(leaf.shape if flat else leaf.shape[1:]) for leaf in leaves)
+        kinds = {(leaf.dtype, leaf.device) for leaf in leaves}
+        if (is_tuple, rows, kinds) != (shape.is_tuple, shape.rows, {(self.dtype, self.device)}):
+            asked = " and ".join(f"{tuple(leaf.shape)}, {leaf.dtype} on {leaf.device}" for leaf in leaves)
+            raise CompileError(
+                f"The solver was compiled for {'a tuple of ' if shape.is_tuple else ''}states of shape "
+                f"{', '.join(str(row if flat else ('batch', *row)) for row in shape.rows)}, {self.dtype} on {self.device}; this one "
+                f"is {'a tuple: ' if is_tuple else ''}{asked}. Compile one for it."
+            )
+        if not flat and leaves[0].shape[0] < 2:
+            raise CompileError("A compiled solver takes batches of at least two rows; this one has fewer.")
+        state = tuple(leaves) if is_tuple else leaves[0]
+        return replace(self, packing=Packing(state, by_row=shape.by_row or (self.lanes.by_row and is_tuple)))
 
 
 def setting_of(solver: Solver, field: Field, y0: State, ts: Sequence[float], request: GridRequest) -> Setting:

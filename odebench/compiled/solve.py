@@ -149,7 +149,7 @@ class _Backward:
             return stretch.grid, stretch.states
         grid = stretch.grid[first : first + stretch.stride].contiguous()
         replayed = replay(self._setting, stretch.states[first // stretch.stride], grid, None, False, 1)
-        begun, each = replayed.evaluations
+        begun, each = replayed.evaluations.tolist()
         self._call.stats.evaluations_backward += begun + each * grid.shape[0]
         return grid, replayed.states
 
@@ -173,14 +173,16 @@ class _Backward:
         )
         free(grid, 0, *((2,) if setting.lanes.by_row else ()))
         inner = setting.free(self._inner, 1) if placed is not None else self._inner
-        back: Reversed = program(
-            setting.free(cotangent),
-            grid,
-            setting.free(states, 1),
-            placed or (),
-            inner,
-            tuple(gradients),
-            setting.plain_tensors,
+        back = Reversed(
+            *program(
+                setting.free(cotangent),
+                grid,
+                setting.free(states, 1),
+                placed or (),
+                inner,
+                tuple(gradients),
+                setting.plain_tensors,
+            )
         )
-        self._call.stats.evaluations_backward += back.evaluations * grid.shape[0]
+        self._call.stats.evaluations_backward += int(back.evaluations) * grid.shape[0]
         return back.y, list(back.gradients)
