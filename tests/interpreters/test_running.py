@@ -100,6 +100,7 @@ def records(folder: Path) -> dict[tuple[str, str, str], Record]:
     return found
 
 
+@pytest.mark.slow
 def test_all_cells_that_one_interpreter_can_measure_are_measured(results):
     """Also those of the interpreter that was ended in the middle: what it was at is done again."""
     found = {names: record.outcome for names, record in records(results).items()}
@@ -109,6 +110,7 @@ def test_all_cells_that_one_interpreter_can_measure_are_measured(results):
     assert len(found) == 6
 
 
+@pytest.mark.slow
 def test_answers_of_elsewhere_are_judged_as_those_of_here_are(results):
     """Euler's method is Euler's method, whoever takes its steps."""
     found = records(results)
@@ -120,6 +122,7 @@ def test_answers_of_elsewhere_are_judged_as_those_of_here_are(results):
     assert midpoint["error_final"] == pytest.approx(abs((1 + z + z * z / 2) ** 8 / math.exp(-1) - 1), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_only_what_a_model_there_gives_is_judged_there(results, at_work, homes):
     """References of all other problems are made where the launcher is, by what the solvers that are judged cannot reach."""
     judging = [server.environment for server in at_work._servers if server.environment.judging]
@@ -128,6 +131,7 @@ def test_only_what_a_model_there_gives_is_judged_there(results, at_work, homes):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_steps_are_replayed_from_a_tableau_here_and_by_the_solver_itself_there(results):
     """Both say that autograd through the steps is exact for them."""
     found = records(results)
@@ -136,6 +140,7 @@ def test_steps_are_replayed_from_a_tableau_here_and_by_the_solver_itself_there(r
         assert values["grad_error_discrete"] < 1e-13 < values["grad_error_params"]
 
 
+@pytest.mark.slow
 def test_each_record_and_the_report_tell_the_environment(results, homes):
     found = records(results)
     one = found["integrate", "logistic", "fancyone/euler"].versions
@@ -157,6 +162,7 @@ def test_each_record_and_the_report_tell_the_environment(results, homes):
     assert shown.str.contains("fancysolver 2.0, .*python CPython").all()
 
 
+@pytest.mark.slow
 def test_running_again_measures_nothing(results, wide, at_work):
     plan = expand(parse_suite(SUITE, "conflict.toml"), wide, lambda device: None)
     again = run_plan(plan, results, registry=wide, executors=at_work, cache=results / "cache")
