@@ -12,11 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._dynamo.exc import FailOnRecompileLimitHit
-from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from odebench.compiled.fresh import NUMBERS_ARE_CONSTANT, fresh
+from odebench.compiled.fresh import fresh, numbers_are_constant
 from odebench.compiled.watch import Watch
 from odebench.contract import Field
 from odebench.errors import CompileError
@@ -111,7 +109,7 @@ class _Capture:
 
     def __call__(self, field: Field, t: Tensor, leaves: tuple[Tensor, ...], is_tuple: bool) -> tuple[FieldGraph, tuple]:
         self._found = None
-        with torch.no_grad(), NUMBERS_ARE_CONSTANT, warnings.catch_warnings(), Watch():
+        with torch.no_grad(), numbers_are_constant(), warnings.catch_warnings(), Watch():
             warnings.simplefilter("ignore")  # TorchDynamo looks at attributes that nobody asked for, and is warned
             self._call(field, t, leaves, is_tuple)
         if self._found is None:
@@ -147,6 +145,8 @@ def capture(
     Raises:
         CompileError: the field is not one graph, is random, or changes what it holds.
     """
+    import torch._dynamo
+
     for leaf in leaves:
         if leaf.dim() and leaf.shape[0] > 1:
             torch._dynamo.maybe_mark_dynamic(leaf, 0)
@@ -156,7 +156,7 @@ def capture(
         graph, arguments = _capture_of(field)(field, t, leaves, is_tuple)
     except CompileError:
         raise
-    except FailOnRecompileLimitHit as cause:
+    except torch._dynamo.exc.FailOnRecompileLimitHit as cause:
         raise CompileError(
             f"The field needs more than {MOST_GRAPHS} graphs: something that it holds, and that is no tensor, changes with every "
             "solve. Make it a tensor."
@@ -226,6 +226,8 @@ class _Operations(TorchDispatchMode):
 
 def _refuse_effects(module: torch.fx.GraphModule) -> None:
     """Raise where the graph is random, or writes into what it is given."""
+    from torch._subclasses.fake_tensor import FakeTensor
+
     nodes = module.graph.find_nodes(op="placeholder")
     values = [node.meta.get("example_value") for node in nodes]
     versions = [value._version if isinstance(value, Tensor) else 0 for value in values]

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import FunctionType
 from typing import Any
 
-import torch
 
-NUMBERS_ARE_CONSTANT = torch._dynamo.config.patch(specialize_float=True)
-"""While it is open, numbers are part of what is compiled; those that TorchDynamo makes inputs of could not enter a loop."""
+@functools.cache
+def numbers_are_constant() -> AbstractContextManager[None]:
+    """While it is open, numbers are part of what is compiled; those that TorchDynamo makes inputs of could not enter a loop."""
+    # Loaded by those who compile: a solver that is read from a file needs no compiler.
+    import torch._dynamo
+
+    return torch._dynamo.config.patch(specialize_float=True)
+
 
 _numbers = itertools.count()
 

@@ -137,7 +137,7 @@ def solve_adaptively(
 def _rows(count: int, stride: int, device: torch.device) -> Tensor:
     """In which row the state at the start of each step is stored: that of every `stride`-th one; the others in the last."""
     rows = torch.arange(count, device=device)
-    return free(torch.where(rows % stride == 0, rows // stride, -(-count // stride)), 0)
+    return torch.where(rows % stride == 0, rows // stride, -(-count // stride))
 
 
 def _start(setting: Setting, y: Tensor, ts: Sequence[float], tolerance: Tolerance) -> Sequence[Tensor]:
@@ -193,8 +193,10 @@ class Laid(NamedTuple):
 def lay(setting: Setting, ts: list[float], request: StepSize | Grid) -> Laid:
     """The grid that is asked for; equal steps over the same times are laid once."""
     interpolates, name = setting.solver.interpolates, setting.solver.name
-    if isinstance(request, StepSize):
+    if isinstance(request, StepSize) and setting.graph.translate is None:
         return _uniform(interpolates, name, tuple(ts), request, setting.device)
+    if isinstance(request, StepSize):
+        request = uniform_grid(request, ts[0], ts[-1])
     return _laid(interpolates, name, ts, request, setting.device)
 
 
@@ -215,7 +217,7 @@ def replay(
     count, solver = steps.shape[0], setting.solver
     keep = stride is not None
     kept = -(-count // stride) if keep else 1
-    rows = _rows(count, stride or 1, y.device)
+    rows = free(_rows(count, stride or 1, y.device), 0)
     program = program_of(
         setting.graph,
         ("replay", placed is not None, inside, keep, *setting.key),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import shutil
 import tempfile
 import warnings
+import weakref
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,13 +17,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.export import Dim
 from torch.utils import _pytree as pytree
 
 import odebench
 from odebench import api
 from odebench.compiled.field_graph import FieldGraph, told
-from odebench.compiled.fresh import NUMBERS_ARE_CONSTANT
+from odebench.compiled.fresh import numbers_are_constant
 from odebench.compiled.lanes import Lanes
 from odebench.compiled.march import Solved, solve_adaptively, solve_on_grid
 from odebench.compiled.program import BACKEND
@@ -124,6 +125,7 @@ class CompiledSolver:
     def __init__(self, *, solver: api.Named, setting: Setting, tensors: tuple[Any, ...], folder: Path) -> None:
         self.tensors = tensors
         self._named, self._setting, self._folder = solver, setting, folder
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
 
     def __call__(
         self,
@@ -172,7 +174,7 @@ class CompiledSolver:
             "format": FORMAT,
             "odebench": odebench.__version__,
             "torch": torch.__version__,
-            "solver": {"name": self._named} if isinstance(self._named, str) else dict(self._named),
+            "solver": _described(setting.solver, self._named),
             "shape": asdict(setting.shape) | {"time_dtype": _name(setting.shape.time_dtype)},
             "lanes": asdict(setting.lanes) | {"dtype": _name(setting.lanes.dtype)},
             "dtype": _name(setting.dtype),
@@ -224,11 +226,11 @@ class _Kept:
     def _compiled(self, arguments: tuple[Any, ...]) -> Callable[..., Any]:
         free = pytree.tree_map(_free_dimensions, arguments)
         try:
-            with torch.no_grad(), NUMBERS_ARE_CONSTANT, warnings.catch_warnings():
+            with torch.no_grad(), numbers_are_constant(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # those of the compiler about itself
                 exported = torch.export.export(_Module(self._function), arguments, dynamic_shapes=(free,), strict=True)
                 torch._inductor.aoti_compile_and_package(exported, package_path=str(self.file))
-                return torch._inductor.aoti_load_package(str(self.file))
+                return _program_in(self.file)
         except OdebenchError:
             raise
         except Exception as cause:
@@ -250,12 +252,16 @@ def _free_dimensions(value: Any) -> dict[int, Any] | None:
     """The dimensions of a tensor that `program.free` has marked."""
     if not isinstance(value, Tensor):
         return None
+    from torch.export import Dim
+
     return dict.fromkeys(getattr(value, "_dynamo_weak_dynamic_indices", ()), Dim.AUTO) or None
 
 
 def _restored(description: dict[str, Any], tensors: tuple[Any, ...], folder: Path) -> CompiledSolver:
     named = description["solver"]
-    solver: Solver = api.build("solver", named)
+    # By its class, and not by the registry, which would import every plugin.
+    module, _, name = named["class"].partition(":")
+    solver: Solver = getattr(importlib.import_module(module), name)(**named["parameters"])
     dtype, device = getattr(torch, description["dtype"]), torch.device(description["device"])
     shape = description["shape"]
     graph = FieldGraph(None).translated_by(_Missing)
@@ -275,9 +281,32 @@ def _restored(description: dict[str, Any], tensors: tuple[Any, ...], folder: Pat
     )
     tensors = tuple(tensor.to(device) if isinstance(tensor, Tensor) else tensor for tensor in tensors)
     for program in description["programs"]:
-        run = torch._inductor.aoti_load_package(str(folder / program["file"]))
-        graph.programs[BACKEND, (*program["kind"], *setting.key)] = run
-    return CompiledSolver(solver=named, setting=setting, tensors=tensors, folder=folder)
+        graph.programs[BACKEND, (*program["kind"], *setting.key)] = _program_in(folder / program["file"])
+    return CompiledSolver(
+        solver={"name": solver.name, **named["parameters"]}, setting=setting, tensors=tensors, folder=folder
+    )
+
+
+def _program_in(file: Path) -> Callable[..., Any]:
+    """The program that was compiled into a file.
+
+    `torch._inductor.aoti_load_package` gives the same, and imports the whole compiler to do so, which takes longer than all else.
+    """
+    loader = torch._C._aoti.AOTIModelPackageLoader(str(file), "model", False, 1, -1)
+    given, returned = (pytree.treespec_loads(text) for text in loader.get_call_spec())
+
+    def run(*arguments: Any) -> Any:
+        flat, found = pytree.tree_flatten((arguments, {}))
+        if found != given:
+            raise CompileError("The program was compiled for arguments of another structure. Compile the solver again.")
+        return pytree.tree_unflatten(loader.run([leaf for leaf in flat if isinstance(leaf, Tensor)]), returned)
+
+    return run
+
+
+def _described(solver: Solver, named: api.Named) -> dict[str, Any]:
+    parameters = {} if isinstance(named, str) else {key: value for key, value in named.items() if key != "name"}
+    return {"class": f"{type(solver).__module__}:{type(solver).__qualname__}", "parameters": parameters}
 
 
 def _name(dtype: torch.dtype) -> str:

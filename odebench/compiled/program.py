@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from odebench.compiled.field_graph import FieldGraph, told
-from odebench.compiled.fresh import NUMBERS_ARE_CONSTANT, fresh
+from odebench.compiled.fresh import fresh, numbers_are_constant
 from odebench.compiled.watch import Watch
 from odebench.errors import CompileError
 
@@ -42,7 +43,7 @@ class Program:
             if self._called:
                 return self._compiled(*arguments)
             try:
-                with NUMBERS_ARE_CONSTANT, warnings.catch_warnings():
+                with numbers_are_constant(), warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # those of the compiler about itself
                     result = self._compiled(*arguments)
             except Exception as cause:
@@ -61,6 +62,8 @@ def program_of(graph: FieldGraph, key: Hashable, make: Callable[[], Callable[...
 
 def free(tensor: Tensor, *dimensions: int) -> Tensor:
     """Let the sizes of these dimensions vary from call to call, where they do not stand for a batch of none or one."""
+    if "torch._dynamo" not in sys.modules:
+        return tensor  # nothing is compiled here, nor was: the solver was read from a file
     for dimension in dimensions:
         if dimension < tensor.dim() and tensor.shape[dimension] > 1:
             torch._dynamo.maybe_mark_dynamic(tensor, dimension)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from odebench.compiled import program
 
-
 # pytest hears every logger, and this one describes every tensor of every graph.
 logging.getLogger("torch.__trace").setLevel(logging.CRITICAL)
 
