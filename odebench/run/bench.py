@@ -22,9 +22,10 @@ from odebench.contract import (
     Tolerance,
     TrainedStep,
 )
-from odebench.errors import MeasurementError
+from odebench.errors import CompileError, MeasurementError
 from odebench.plan.cell import Cell, Choice
 from odebench.plugins import Registry
+from odebench.run.engine import Engine, start_engine
 from odebench.run.jax_twin import attach_jax_field
 from odebench.run.opaque import opaque_network
 
@@ -41,6 +42,7 @@ class Bench:
         task, solver, gradient: built as the cell says.
         problem: in the cell's dtype on its device; its field is the module itself, and no plugin may see it.
         device: where it lies.
+        engine: what solves in the compiled engine; None where the cell is not compiled.
     """
 
     cell: Cell
@@ -49,20 +51,38 @@ class Bench:
     gradient: GradientMethod | None
     problem: Problem
     device: torch.device
+    engine: Engine | None = None
 
     def setting(self, wrap: Callable[[nn.Module], Field]) -> Setting:
         """What the task is given: everything, with `wrap(field)` in the place of each field."""
-        network = self.problem.network
+        network, engine, solver, gradient = self.problem.network, self.engine, self.solver, self.gradient
+        if engine is not None:
+            wrap, solver = engine.wrapper(wrap), engine.solver(solver)
+            gradient = None if gradient is None else engine.gradient(gradient)
         return Setting(
             problem=replace(
                 self.problem,
                 field=wrap(self.problem.field),
                 network=None if network is None else opaque_network(network, wrap),
             ),
-            solver=self.solver,
-            gradient=self.gradient,
+            solver=solver,
+            gradient=gradient,
             grid=grid_request(self.cell.grid),
         )
+
+    def prepare(self, setting: Setting) -> None:
+        """Run the task once where the cell is compiled, so that all that it needs has been compiled."""
+        if self.engine is None:
+            return
+        self.forget_gradients()
+        torch.manual_seed(self.cell.seed)
+        try:
+            answer = self.task.forward(setting, self.start(0))
+            if answer.backward is not None:
+                answer.backward()
+        except CompileError as refusal:  # of the way back; the way there is solved without by the engine itself
+            self.engine.refuse(refusal)
+        self.forget_gradients()
 
     def start(self, index: int) -> State:
         """A fresh initial state: 0 is the problem's, each other index has a seeded perturbation of its own.
@@ -131,6 +151,7 @@ def load_bench(cell: Cell, registry: Registry) -> Bench:
         gradient=None if cell.gradient is None else build("gradient", cell.gradient, registry),
         problem=problem,
         device=torch.device(cell.device),
+        engine=start_engine(cell.compile),
     )
 
 

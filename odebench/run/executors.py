@@ -37,7 +37,7 @@ _LARGEST_RESULT_BYTES = 2**26
 #: Characters of what a supervisor printed that stand in a reason, from its end.
 _SAID = 400
 #: Modules that a supervisor has loaded when it forks. None of them may run a torch operation or start a thread.
-_PRELOAD = {False: ["odebench.run.worker"], True: ["odebench.run.worker", "odebench.run.judge"]}
+_PRELOAD, _JUDGE, _COMPILER = "odebench.run.worker", "odebench.run.judge", "torch._inductor.compile_fx"
 
 
 class ExecutorError(OdebenchError):
@@ -52,6 +52,7 @@ class Environment:
         device: the cell's.
         threads: the cell's.
         prefixes: installed plugins that are loaded besides the built-in ones.
+        compiled: whether cells ask for the compiled engine: what is compiled in a process slows what is not.
         judging: whether it judges answers, and so loads what knows them.
         interpreter: path of another interpreter, which runs them; None for this one.
     """
@@ -59,6 +60,7 @@ class Environment:
     device: str = "cpu"
     threads: int = 1
     prefixes: tuple[str, ...] = ()
+    compiled: bool = False
     judging: bool = False
     interpreter: str | None = None
 
@@ -68,7 +70,8 @@ class Environment:
         shared = {"prefixes": request.prefixes, "interpreter": request.interpreter}
         if request.part == "judge":
             return cls(judging=True, **shared)
-        return cls(device=request.cell.device, threads=request.cell.threads, **shared)
+        cell = request.cell
+        return cls(device=cell.device, threads=cell.threads, compiled=cell.compile is not False, **shared)
 
     def variables(self) -> dict[str, str]:
         """Environment variables of its processes. Those of threads are read when a library is loaded, and never again."""
@@ -92,8 +95,11 @@ class Environment:
             sys.platform != "linux" or self.device != "cpu"
         ):  # A fork of a process with an accelerator, or on macOS, may hang.
             return [spawn]
-        fork = {"mode": "fork", "preload": _PRELOAD[self.judging], "prefixes": list(self.prefixes)}
+        fork = {"mode": "fork", "preload": self._preload(), "prefixes": list(self.prefixes)}
         return [fork, fork | {"prefixes": None}, spawn] if self.prefixes else [fork, spawn]
+
+    def _preload(self) -> list[str]:
+        return [_PRELOAD, *([_JUDGE] if self.judging else ()), *([_COMPILER] if self.compiled else ())]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from odebench.contract import Answer, State
 from odebench.numerics.storage_tracker import StorageTracker
 from odebench.run.answers import grid_bytes
 from odebench.run.bench import Bench
+from odebench.run.memory_profile import profile_memory
 from odebench.run.opaque import opaque
 from odebench.run.request import Request
 
@@ -28,7 +29,7 @@ class MemoryUse:
         forward_bytes: alive after the forward pass: the answer, and what the backward pass needs.
         left_bytes: made meanwhile and alive at the end, beyond the answer, its grid and the gradients: a leak. None for compiled programs.
         grid_bytes: of the steps' own data, which is counted in the first two; None where the solver does not tell its steps.
-        method: "dispatch-tracker", "cuda-allocator", or the analysis of a compiler, whose programs torch's allocator knows nothing of.
+        method: "dispatch-tracker", "profiler" for torch's compiled loops, "cuda-allocator", or the analysis of a compiler, whose programs torch's allocator knows nothing of.
     """
 
     peak_bytes: int
@@ -58,12 +59,15 @@ def memory_use(bench: Bench) -> MemoryUse:
     """Memory of one forward and backward pass of the cell's task."""
     y0 = bench.start(0)
     forward, backward = passes(bench, y0)
+    bench.prepare(bench.setting(opaque))
     collecting = gc.isenabled()
     gc.collect()
     gc.disable()  # What only the collector can free is alive until then, at a moment that nobody can foretell.
     try:
         if bench.device.type == "cuda":
             return _by_allocator(bench, forward, backward)
+        if bench.engine is not None:
+            return by_profiler(bench, forward, backward)
         leaves = y0 if isinstance(y0, tuple) else (y0,)
         return _by_tracker(bench, leaves, forward, backward)
     finally:
@@ -95,9 +99,7 @@ def _by_tracker(
         answer = forward()
         after_forward = tracker.live_bytes
         backward(answer)
-        given = list(answer.states.values()) + ([answer.grid.t, answer.grid.dt] if answer.grid is not None else [])
-        given += [parameter.grad for parameter in bench.loss_parameters if parameter.grad is not None]
-        left = tracker.left_bytes(given)
+        left = tracker.left_bytes(_given(bench, answer))
     if programs := [stats.memory for stats in answer.stats if stats.memory is not None]:
         # Torch's own part, which is the loss, is left out: what it holds are the programs' outputs, that would be counted twice.
         return MemoryUse(
@@ -114,6 +116,51 @@ def _by_tracker(
         grid_bytes=grid_bytes(answer.grid),
         method="dispatch-tracker",
     )
+
+
+def by_profiler(bench: Bench, forward: Callable[[], Answer], backward: Callable[[Answer], None]) -> MemoryUse:
+    """What torch's profiler sees of the allocator: compiled loops call no operator that a tracker could follow.
+
+    The passes run twice: what is alive between them is what the first alone leaves. A grid that is the same in both was there before.
+    """
+    answers: list[Answer] = []
+
+    def there() -> Answer:
+        answers.append(forward())
+        return answers[-1]
+
+    def there_and_back() -> Answer:
+        backward(there())
+        return answers[-1]
+
+    after_forward = profile_memory(there).end_bytes
+    first = _storages(_steps(answers[0]))
+    bench.forget_gradients()
+    profiled = profile_memory(there_and_back)
+    made = {key: size for key, size in _storages(_given(bench, answers[1])).items() if key not in first}
+    steps = [size for key, size in _storages(_steps(answers[1])).items() if key in made]
+    return MemoryUse(
+        peak_bytes=profiled.peak_bytes,
+        forward_bytes=after_forward,
+        left_bytes=profiled.end_bytes - sum(made.values()),
+        grid_bytes=None if answers[1].grid is None else sum(steps),
+        method="profiler",
+    )
+
+
+def _storages(tensors: list[Tensor]) -> dict[int, int]:
+    """Bytes of the storages of these tensors."""
+    return {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in tensors}
+
+
+def _steps(answer: Answer) -> list[Tensor]:
+    return [] if answer.grid is None else [answer.grid.t, answer.grid.dt]
+
+
+def _given(bench: Bench, answer: Answer) -> list[Tensor]:
+    """Tensors that are not there for nothing when all is over: the answer, its grid and the gradients of the loss."""
+    given = list(answer.states.values()) + _steps(answer)
+    return given + [parameter.grad for parameter in bench.loss_parameters if parameter.grad is not None]
 
 
 def _by_allocator(bench: Bench, forward: Callable[[], Answer], backward: Callable[[Answer], None]) -> MemoryUse:

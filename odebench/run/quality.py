@@ -19,6 +19,7 @@ from odebench.run.answers import check_shapes, check_tensors, save_answer
 from odebench.run.bench import Bench
 from odebench.run.compiled_counts import CompiledCounts, compiled_counts
 from odebench.run.counting import Audit, Counter, CountingField
+from odebench.run.engine_counts import add_told, check_told
 from odebench.run.failures import failure_of
 from odebench.run.fingerprint import Fingerprint, fingerprint_of, same
 from odebench.run.jax_twin import counting_jax_field
@@ -63,7 +64,10 @@ class _Examiner:
     def examine(self, folder: Path) -> dict[str, Fingerprint]:
         """Everything in order; raises at the first broken rule."""
         bench = self._bench
+        bench.prepare(bench.setting(opaque))
         answer, _ = self._solve(bench.start(0))
+        if bench.engine is not None:
+            check_told(bench.engine.solves)
         save_answer(answer, folder)
         prints = {"0": fingerprint_of(answer.states)}
         if bench.solver.fields_in == "jax":
@@ -92,12 +96,25 @@ class _Examiner:
                 reasons["nfe_forward"] = "The compiled solve ended before its evaluations were counted."
             else:
                 values |= counts.values(backward=self._bench.task.needs_gradient)
+        if self._bench.engine is not None:
+            self._tell_engine(values, reasons)
         if answer is not None:
             for name, count in (("steps_accepted", answer.accepted), ("steps_rejected", answer.rejected)):
                 values[name] = count
                 if count is None:
                     reasons[name] = "The solver does not tell its steps."
         return {"values": values, "reasons": reasons}
+
+    def _tell_engine(self, values: dict[str, Any], reasons: dict[str, str]) -> None:
+        """What became of the wish to be compiled."""
+        engine = self._bench.engine
+        values["compiled"] = engine.refusal is None
+        if engine.refusal is not None:
+            values["compile_fallback_reason"] = engine.refusal
+            return
+        values["nfe_method"] = "loop_counter"
+        if values.pop("vjps", None) is not None:
+            reasons["vjps"] = "Compiled loops count evaluations, and not vector-Jacobian products."
 
     def _count_compiled(self, plain: Answer) -> CompiledCounts:
         """What the compiled solve asks of the field: the same solve once more, of a field that calls back whenever it is evaluated.
@@ -138,6 +155,8 @@ class _Examiner:
             return opaque(module, counting)
 
         setting = bench.setting(watched)
+        if bench.engine is not None:
+            bench.engine.solves = []
         untouched = _copies(y0, bench.parameters)
         bench.forget_gradients()
         torch.manual_seed(bench.cell.seed)
@@ -152,6 +171,8 @@ class _Examiner:
                 self._check_rules(audit, before, untouched, y0)
             raise
         self._check_rules(audit, before, untouched, y0)
+        if bench.engine is not None:
+            add_told(bench.engine.solves, counter)
         if first:
             self._answer = answer  # Its steps are worth keeping, whatever its values are.
         check_tensors(answer, bench.device, bench.leaves[0].dtype)

@@ -82,6 +82,11 @@ def measure(request: Request, registry: Registry, folder: Path) -> dict[str, Any
     changed = global_state.differences(before, global_state.snapshot(), global_state.RANDOM)
     result = _result(findings, workplace)
     result["values"] |= {"nfe_method": "counted"} if tallies.count else {}
+    if cell.compile is not False:
+        result["values"] |= {
+            "compiled": False,
+            "compile_fallback_reason": "Trainings, and what asks them, are not compiled.",
+        }
     if changed:
         error = MeasurementError(f"It changed global state and left it so: {', '.join(changed)}.")
         result |= {"outcome": Outcome.ERROR.word, "reason": str(error)}

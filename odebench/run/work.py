@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from odebench.plan.cell import Cell
@@ -51,6 +51,12 @@ class Work:
         """Whether its one part may take hours, and leaves something."""
         return self.artefact is not None
 
+    @property
+    def fell_back(self) -> bool:
+        """Whether its solves run without the compiled engine that it asked for: they are timed where nothing was compiled."""
+        quality = self.record.parts.quality
+        return quality is not None and quality.values.get("compiled") is False
+
     def kind(self, part: str) -> str:
         """Parts of one kind take alike, relative to their size."""
         if not self.studies:
@@ -86,7 +92,7 @@ class Work:
             interpreter, prefixes = None, ()  # What knows the answers stays where the launcher is.
         return Request(
             part=part,
-            cell=self.cell,
+            cell=replace(self.cell, compile=False) if part == "timing" and self.fell_back else self.cell,
             prefixes=prefixes,
             local_files=self.identity.local_files,
             memory_bytes=memory_bytes,
