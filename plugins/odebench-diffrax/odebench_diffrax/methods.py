@@ -6,6 +6,13 @@ from typing import ClassVar
 
 from odebench_diffrax.solver import DiffraxSolver
 
+_GOES_ON = {
+    "check_nan_is_passed_on": (
+        "where the field gives inf the error estimate's norm and the next step are nan, and diffrax goes on until max_steps: 4096 "
+        "attempts, over 5000 evaluations, and then divergence"
+    )
+}
+
 
 class Euler(DiffraxSolver):
     """Euler's method."""
@@ -22,6 +29,7 @@ class Heun(DiffraxSolver):
 
     name: ClassVar[str] = "diffrax/heun"
     diffrax_name: ClassVar[str] = "Heun"
+    known_failures: ClassVar[dict[str, str]] = _GOES_ON
     order = 2
     adaptive = True
     stages = 2
@@ -33,6 +41,7 @@ class Midpoint(DiffraxSolver):
 
     name: ClassVar[str] = "diffrax/midpoint"
     diffrax_name: ClassVar[str] = "Midpoint"
+    known_failures: ClassVar[dict[str, str]] = _GOES_ON
     order = 2
     adaptive = True
     stages = 2
@@ -44,6 +53,7 @@ class Ralston(DiffraxSolver):
 
     name: ClassVar[str] = "diffrax/ralston"
     diffrax_name: ClassVar[str] = "Ralston"
+    known_failures: ClassVar[dict[str, str]] = _GOES_ON
     order = 2
     adaptive = True
     stages = 2
@@ -55,6 +65,7 @@ class Bosh3(DiffraxSolver):
 
     name: ClassVar[str] = "diffrax/bosh3"
     diffrax_name: ClassVar[str] = "Bosh3"
+    known_failures: ClassVar[dict[str, str]] = _GOES_ON
     order = 3
     adaptive = True
     evaluations_of_attempt: ClassVar[int | None] = 3
@@ -66,6 +77,7 @@ class Tsit5(DiffraxSolver):
 
     name: ClassVar[str] = "diffrax/tsit5"
     diffrax_name: ClassVar[str] = "Tsit5"
+    known_failures: ClassVar[dict[str, str]] = _GOES_ON
     order = 5
     adaptive = True
     evaluations_of_attempt: ClassVar[int | None] = 6
@@ -77,6 +89,7 @@ class Dopri5(DiffraxSolver):
 
     name: ClassVar[str] = "diffrax/dopri5"
     diffrax_name: ClassVar[str] = "Dopri5"
+    known_failures: ClassVar[dict[str, str]] = _GOES_ON
     order = 5
     adaptive = True
     evaluations_of_attempt: ClassVar[int | None] = 6
@@ -88,6 +101,7 @@ class Dopri8(DiffraxSolver):
 
     name: ClassVar[str] = "diffrax/dopri8"
     diffrax_name: ClassVar[str] = "Dopri8"
+    known_failures: ClassVar[dict[str, str]] = _GOES_ON
     order = 8
     adaptive = True
     evaluations_of_attempt: ClassVar[int | None] = 13

@@ -213,11 +213,12 @@ class _Passage:
             try:
                 (chosen,) = self._program.backward(self._kept, self._given, given)
             except Exception as error:
-                if "EquinoxRuntimeError" in type(error).__name__:
-                    raise DivergedError(
-                        f"diffrax ended on the way back: {str(error).strip().splitlines()[0]}"
-                    ) from error
-                raise
+                # Raised in a callback of the program, and wrapped by JAX into another one's text.
+                _, found, said = f"{type(error).__name__}: {error}".partition("EquinoxRuntimeError: ")
+                if not found:
+                    raise
+                reason = " ".join(said.partition("\n\n")[0].split())[:200]
+                raise DivergedError(f"diffrax gave up on the way back, and says {reason!r}.") from None
         temporaries, outputs = self._program.backward_bytes
         self._solve._stats.memory.backward_peak_bytes = temporaries + outputs
         gradients = iter(chosen)

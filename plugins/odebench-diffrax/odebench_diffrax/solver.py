@@ -149,6 +149,8 @@ class DiffraxSolver(odebench.OpaqueSolver):
         refuse_unhonoured(tolerance, self.name, "diffrax", HONOURED)
         names = ("rtol", "atol", "safety", "min_factor", "max_factor", "min_step", "first_step")
         numbers = {name: getattr(tolerance, name) for name in names if getattr(tolerance, name) is not None}
+        # diffrax has no least step of its own: where the field gives no number, it would go on until a count is reached.
+        numbers.setdefault("min_step", 16 * 2.2e-16 * max(abs(ts[0]), abs(ts[-1])))
         if "first_step" in numbers:
             numbers["first_step"] = min(numbers["first_step"], abs(ts[-1] - ts[0]))
         per_sample = tolerance.batch == "per-sample"
