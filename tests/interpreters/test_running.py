@@ -24,6 +24,7 @@ from odebench.records import Record, ResultFolder
 from odebench.report.frame import load
 from odebench.report.provenance import facts
 from odebench.report.sources import sources_of
+from odebench.report.trust import remarks
 from odebench.run import executors
 from odebench.run.events import PartStarted
 from odebench.run.executors import Executors
@@ -157,6 +158,9 @@ def test_each_record_and_the_report_tell_the_environment(results, homes):
         # The name of whoever runs the tests is not stored, and stands in the folder of temporary files.
         assert f"/{homes[plugin].relative_to(homes[plugin].parents[2])} " in f"{told['command']} "
         assert f"--interpreter {plugin}=" in told["command"]
+    said = [remark.text for remark in remarks(source.frame) if "another interpreter" in remark.text]
+    assert len(said) == 1 and said[0].startswith("4 of 5 cells were measured in another interpreter (CPython ")
+    assert said[0].endswith("with the same torch as the rest.")
     frame = load(results)
     shown = frame.loc[frame["solver"] == "fancytwo/midpoint", "plugin_versions"]
     assert shown.str.contains("fancysolver 2.0, .*python CPython").all()
