@@ -35,6 +35,7 @@ _AT_THE_ENDS = 1e-2
 """What the polynomial misses the derivative by at the ends counts so much: it is extrapolated there, for a hundredth of the segment."""
 _MOST_ITERATIONS = 50
 _FEW_ITERATIONS = 16
+_MOST_UNKNOWNS = 2000
 _SHORTEST = 1e-13
 """A segment, relative to the span: across a kink of the field, halving ends here."""
 
@@ -121,9 +122,10 @@ class Collocation:
             while t != end:
                 left = end - t
                 step = left if abs(left) <= 1.01 * abs(h) else h
-                told = self._segment(t, step, y)
+                with np.errstate(all="ignore"):  # of steps that are too long, and are made shorter
+                    told = self._segment(t, step, y)
                 shortest = abs(step) <= _SHORTEST * abs(span)
-                if told is None or (told.unseen > _UNSEEN and not shortest):
+                if told is None or not (told.unseen <= _UNSEEN or shortest):
                     if shortest:
                         raise TooMany
                     h = 0.5 * step
@@ -139,7 +141,9 @@ class Collocation:
 
     def _segment(self, t: float, h: float, y: Array) -> _Segment | None:
         """One segment; None where the iteration does not end."""
-        solved = self._implicit if self._problem.stiff else self._plain
+        # A dense matrix of many unknowns costs more than the evaluations that are allowed.
+        implicit = self._problem.stiff and len(self._rule.c) * len(y) <= _MOST_UNKNOWNS
+        solved = self._implicit if implicit else self._plain
         start = self._slopes(np.array([t]), y[None])
         found = solved(t + h * self._rule.c, h, y, start)
         if found is None:
@@ -173,7 +177,10 @@ class Collocation:
         for iteration in range(1, _MOST_ITERATIONS):
             slopes = self._slopes(times, y + changes)
             residual = h * (self._rule.a @ slopes) - changes
-            correction = np.linalg.solve(matrix, residual.reshape(-1)).reshape(nodes, width)
+            try:
+                correction = np.linalg.solve(matrix, residual.reshape(-1)).reshape(nodes, width)
+            except np.linalg.LinAlgError:
+                return None
             changes = changes + correction
             moved = float((np.abs(correction) / np.maximum(np.abs(y), 1e-9 * _size(y))).max())
             if not math.isfinite(moved) or (iteration > 3 and moved > 2 * before and moved > 1e-10):
