@@ -93,10 +93,11 @@ def count(number: int, noun: str, plural: str = "") -> str:
 
 
 def cell_words(cell: Cell) -> str:
-    """A cell as a reader names it: model, solver, gradient method, step policy, grid."""
+    """A cell as a reader names it: model, solver, gradient method, step policy, grid, and whether it is compiled."""
     words = [cell.model.name, cell.solver.name]
     words += [choice.name for choice in (cell.gradient, cell.policy) if choice is not None]
-    return ", ".join([*words, *grid_words(cell.grid)])
+    compiled = {True: ["compiled"], False: []}.get(cell.compile, ["compiled where it can be"])
+    return ", ".join([*words, *grid_words(cell.grid), *compiled])
 
 
 def grid_words(grid: dict[str, Any]) -> list[str]:

@@ -15,6 +15,8 @@ from odebench.records.record import Record
 GUESSED_S: Mapping[str, float] = {"quality": 0.2, "memory": 0.2, "timing": 0.2}
 #: Guessed seconds of a study that nothing like it was ever done: one that trains, and one that does not.
 GUESSED_TRAINING_S, GUESSED_STUDY_S = 60.0, 1.0
+#: Guessed seconds in which a cell that asks for the compiled engine is compiled, in each part.
+GUESSED_COMPILE_S = 30.0
 #: Seconds that starting a process for a part costs on top of what the part itself reports.
 START_S = 0.05
 
@@ -121,7 +123,7 @@ def guess_s(planned: PlannedCell, part: str) -> float:
     """Seconds that a part may take, where nothing like it was ever measured."""
     if is_study(planned):
         return GUESSED_TRAINING_S if _trains(planned) else GUESSED_STUDY_S
-    return GUESSED_S.get(part, 1.0)
+    return GUESSED_S.get(part, 1.0) + (GUESSED_COMPILE_S if planned.cell.compile is not False else 0.0)
 
 
 class _Alike:
@@ -136,13 +138,14 @@ class _Alike:
         """Of a part of a cell, those of the nearest first."""
         # Earlier versions of the suite may have had studies that this one has not.
         cell_id = cell.id
+        compiled = () if cell.compile is False else ("compiled",)
         study = cell.task.name in self._studies or cell.policy is not None or bool(cell.needs)
         return (
             (part, "cell", cell_id),
             (part, "question", self._question(cell_id, cell)),
-            (part, "solver", cell.task.name, cell.model.name, cell.solver.name),
-            (part, "model", cell.task.name, cell.model.name),
-            (part, "task", cell.task.name) if study else (part,),
+            (part, "solver", cell.task.name, cell.model.name, cell.solver.name, *compiled),
+            (part, "model", cell.task.name, cell.model.name, *compiled),
+            (part, "task", cell.task.name) if study else (part, *compiled),
         )
 
     def _question(self, cell_id: str, cell: Cell | None) -> str:

@@ -20,6 +20,7 @@ from odebench.report.column import (
     seconds_column,
     text_column,
 )
+from odebench.report.compiled_columns import COMPILED as COMPILED
 from odebench.report.evolving_columns import EVOLVING as EVOLVING
 from odebench.report.training_columns import TRAINING as TRAINING
 
@@ -195,7 +196,9 @@ DERIVED: tuple[Column, ...] = (
     ),
 )
 
-COLUMNS: dict[str, Column] = {column.name: column for column in (*DOCUMENTED, *DERIVED, *TRAINING, *EVOLVING)}
+COLUMNS: dict[str, Column] = {
+    column.name: column for column in (*DOCUMENTED, *DERIVED, *COMPILED, *TRAINING, *EVOLVING)
+}
 
 #: Leads the columns of the training that a cell needs: `trained.accuracy_test` is the training's own.
 TRAINED = "trained."

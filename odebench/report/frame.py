@@ -14,7 +14,8 @@ import pandas as pd
 from odebench.errors import RecordError
 from odebench.records import Record, RecordFault, ResultFolder
 from odebench.records.atomic import write_atomic
-from odebench.report.columns import COLUMNS, DERIVED, DOCUMENTED, EVOLVING, TRAINED, TRAINING, Part, column
+from odebench.report.columns import COLUMNS, COMPILED, DERIVED, DOCUMENTED, EVOLVING, TRAINED, TRAINING, Part, column
+from odebench.report.compiled_columns import tell_compiled
 from odebench.report.statistics import interval, seed_of
 
 _TIMES = ("forward", "backward", "total")
@@ -31,7 +32,7 @@ def load(folder: str | Path) -> pd.DataFrame:
 
     Columns: those of `odebench.report.columns.DOCUMENTED` in that order, then statistics of the timed samples
     (`DERIVED`), then, where any cell learns or needs a training, those of `TRAINING`, then those of `EVOLVING`
-    that any cell gives, then figures that only a plugin's task gives, then one column a parameter
+    that any cell gives, those of `COMPILED` where any cell asks for the compiled engine, then figures that only a plugin's task gives, then one column a parameter
     (`model.width`, …). Last, for cells that need a training, what the folder knows about that on the same machine:
     `trained.solver`, `trained.accuracy_test`, …. Units stand in the names. Dtypes are pandas' nullable ones, and
     what is missing is null; `missing` says why.
@@ -65,11 +66,13 @@ def frame_of(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     rows = [_row(record) for record in records]
     training = any(record["cell"].get("policy") or record["cell"].get("needs") for record in records)
     training |= any(one.name in row for one in TRAINING for row in rows)
+    tell_compiled(rows, records)
     joined = _join_trainings(rows, records)
     extra = sorted({name for row in rows for name in row} - set(COLUMNS) - set(joined))
     parameters = [name for owner in (*_CHOICES, "grid") for name in extra if name.startswith(f"{owner}.")]
     evolving = [one for one in EVOLVING if any(one.name in row for row in rows)]
-    names = [c.name for c in (*DOCUMENTED, *DERIVED, *(TRAINING if training else ()), *evolving)]
+    compiled = COMPILED if any("compile" in row for row in rows) else ()
+    names = [c.name for c in (*DOCUMENTED, *DERIVED, *compiled, *(TRAINING if training else ()), *evolving)]
     names += [name for name in extra if name not in parameters] + parameters + joined
     return pd.DataFrame({name: _series(name, [row.get(name) for row in rows]) for name in names})
 

@@ -12,7 +12,7 @@ from odebench.report.statistics import memory_line, to_rounding
 
 # A line through two points explains everything and proves nothing.
 _STEPS_FOR_A_LAW = 3
-_SAME_QUESTION = ["model_label", "solver_label", "grid_label", "setting_label", "seed", "task"]
+_SAME_QUESTION = ["model_label", "solver_label", "grid_label", "question_label", "seed", "task"]
 _NEEDED = (
     "cell_id", "nfe_forward", "nfe_backward", "grad_error_discrete", "grad_error_y0", "grad_error_params", "grad_rounding",
     "memory_peak_bytes", "memory_grid_bytes", "time_total_s", "timing_valid", "timing_indicative",
@@ -74,7 +74,7 @@ def baseline(frame: pd.DataFrame) -> str | None:
 def summarise(frame: pd.DataFrame) -> list[GradientSummary]:
     """A summary of every gradient method over all models, then for each model alone."""
     asked = narrowed(frame, *_NEEDED)
-    asked = asked[asked["gradient"].notna()]
+    asked = _compiled_apart(asked[asked["gradient"].notna()])
     reference = baseline(asked)
     ratios = _time_ratios(asked, reference)
     laws = bytes_per_step(asked)
@@ -84,6 +84,14 @@ def summarise(frame: pd.DataFrame) -> list[GradientSummary]:
             mine = (laws["gradient"] == gradient) & ((laws["model"] == model) | (model == ""))
             made.append(_summary(model, str(gradient), rows, ratios, reference or "", _best_laws(laws[mine])))
     return made
+
+
+def _compiled_apart(rows: pd.DataFrame) -> pd.DataFrame:
+    """Methods that ran compiled and those that did not, under labels of their own where both are there."""
+    if "compile" not in rows.columns or rows["compile"].nunique() < 2:
+        return rows
+    marks = rows["compile"].map({"true": ", compiled", "auto": ", compiled where it can be"}).fillna("")
+    return rows.assign(gradient_label=rows["gradient_label"] + marks)
 
 
 def bytes_per_step(frame: pd.DataFrame) -> pd.DataFrame:

@@ -21,7 +21,19 @@ SUFFIXES = (".png", ".svg", ".pdf")
 _PANELS = 30
 # Columns that tell questions apart, the grid aside: points that differ in one of them are not joined by a line.
 _ASKED_FOR = ("task", "gradient")
-_IDENTITY = ("task", "model", "solver", "gradient", "device", "dtype", "threads", "seed", "machine_id", "suite")
+_IDENTITY = (
+    "task",
+    "model",
+    "solver",
+    "gradient",
+    "device",
+    "dtype",
+    "threads",
+    "compile",
+    "seed",
+    "machine_id",
+    "suite",
+)
 
 # Figures of the forward solve: they are the same whatever task and gradient method it was done for.
 _OF_THE_SOLVE = {

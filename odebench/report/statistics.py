@@ -171,7 +171,7 @@ def noise_floor(frame: pd.DataFrame) -> float | None:
     identity = [
         name
         for name in ("task", "model", "solver", "gradient", "steps", "step_size", "rtol", "atol", "device", "dtype",
-                     "threads", "seed", "machine_id", *_parameters(frame))
+                     "threads", "compile", "seed", "machine_id", *_parameters(frame))
         if name in frame.columns and name not in marks
     ]  # fmt: skip
     pairs = [

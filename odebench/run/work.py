@@ -60,7 +60,7 @@ class Work:
     def kind(self, part: str) -> str:
         """Parts of one kind take alike, relative to their size."""
         if not self.studies:
-            return part
+            return part if self.cell.compile is False else f"{part}, compiled"
         return f"{self.cell.task.name} {self.cell.solver.name} {'+'.join(sorted(self.cell.grid))}"
 
     def size(self, part: str) -> float:
@@ -154,6 +154,9 @@ def meter_of(works: Iterable[Work], workers: int) -> Meter:
         kind = work.kind(missing.name)
         counts[kind] = counts.get(kind, 0) + 1
         sizes[kind] = sizes.get(kind, 0.0) + work.size(missing.name)
+        if not work.studies and work.cell.compile is not False:
+            guesses[kind] = work.guess_s(missing.name)
+            at_once[kind] = 1 if missing.name == "timing" else workers
         if work.studies:
             guesses[kind] = work.guess_s(missing.name)
             at_once[kind] = max(workers, usable_cores() // work.cell.threads) if work.cell.device == "cpu" else 1

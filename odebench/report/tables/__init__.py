@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from odebench.report.figures.selection import BLOCKS, studies
 from odebench.report.sources import Source
 from odebench.report.tables.cells import every_cell, failures, figures_in
+from odebench.report.tables.compiled import compiled_engine
 from odebench.report.tables.methods import gradient_methods, memory_laws, orders
 from odebench.report.tables.networks import memory_of_networks
 from odebench.report.tables.seeds import over_seeds
@@ -34,6 +35,8 @@ def tables_of(sources: Sequence[Source]) -> dict[str, Table]:
     if not all(found.all() for found in learnt):
         solves = [frame[~found] for frame, found in zip(frames, learnt, strict=True)]
         made += [[make(frame) for frame in solves] for make in _OF_SOLVES]
+    if any("compile" in frame.columns for frame in frames):
+        made += [[compiled_engine(frame) for frame in frames]]
     if any(BLOCKS in frame.columns for frame in frames):
         made += [[memory_of_networks(frame) for frame in frames]]
     figures = figures_in(frames)
