@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Any
 
@@ -39,6 +40,8 @@ class WatchedField(LentField):
             if count > 2 + 2 * self._stages * self._most:
                 raise DivergedError(f"TorchDiffEqPack: {self._most} steps were not enough.")
             self._latest.append(t.detach())
-            if count and count % (self._stages * LOOKED_AT_EVERY) == 0 and len({t.item() for t in self._latest}) == 1:
-                raise DivergedError(f"TorchDiffEqPack: the step size fell to nothing at t = {t.item():.6g}.")
+            if count and count % (self._stages * LOOKED_AT_EVERY) == 0:
+                times = {t.item() for t in self._latest}
+                if len(times) == 1 or any(map(math.isnan, times)):  # a first step that is no number stays one
+                    raise DivergedError(f"TorchDiffEqPack: the step size fell to nothing at t = {min(times):.6g}.")
         return super().evaluate(t, y)
