@@ -182,7 +182,7 @@ def test_a_grid_is_repeated_bit_for_bit_and_falling_times_are_too():
             again = Dopri5().solve(field, start(), ts, first.grid)
         assert torch.equal(first.ys, again.ys)
         exact = torch.stack([start() * torch.exp(Decay().rate * (math.sin(t) - math.sin(ts[0]))) for t in ts])
-        assert (first.ys - exact).abs().max() < 1e-5
+        assert (first.ys - exact).abs().max() < 1e-4
 
 
 def test_the_first_step_is_a_hundredth_whatever_the_field_is():
