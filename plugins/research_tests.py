@@ -1,5 +1,5 @@
-"""What every adapter of a code that comes as source is tested for without that code. A distribution's test module names its `CODE`,
-`PACKAGE` and `SUITE`, and imports these tests; `without_source` makes the module that needs the code be skipped."""
+"""What every adapter of a code that comes as source is tested for without that code. A distribution's test module names its `CODE`
+and `PACKAGE`, and imports these tests; a module that needs the code calls `skip_without_source`."""
 
 from __future__ import annotations
 
