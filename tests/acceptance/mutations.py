@@ -482,11 +482,7 @@ def main(words: list[str]) -> int:
         if wrong:
             return 2
         print(f"Unbroken, all checks of {len(concerned)} plugins pass ({time.monotonic() - began:.0f} s).\n")
-        verdicts = list(
-            pool.map(
-                lambda pair: checked(Path(folder), pair[0], pair[0].concerned, pair[1]), zip(chosen, lines, strict=True)
-            )
-        )
+        verdicts = list(pool.map(lambda pair: tried(Path(folder), *pair), zip(chosen, lines, strict=True)))
     print("| broken | where | caught by | in the words |\n|---|---|---|---|")
     for one, verdict in zip(chosen, verdicts, strict=True):
         caught = f"`{verdict.check}` of {verdict.plugin}" if verdict.check else "**none**"
@@ -497,6 +493,13 @@ def main(words: list[str]) -> int:
         + (f"; survived: {'; '.join(survived)}" if survived else "")
     )
     return 1 if survived else 0
+
+
+def tried(folder: Path, mutation: Mutation, line: int) -> Verdict:
+    """What conformance says of a mutation, told on the way: all of them take many minutes."""
+    verdict = checked(folder, mutation, mutation.concerned, line)
+    print(f"{mutation.what}: {verdict.check or 'SURVIVED'}, {verdict.seconds:.0f} s", file=sys.stderr, flush=True)
+    return verdict
 
 
 def line_of(mutation: Mutation) -> int:
