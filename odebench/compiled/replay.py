@@ -95,21 +95,22 @@ class Replay:
         if placed is not None:
             stored = y.new_empty((placed.room.shape[0] + 1, len(emission.tensors(probe)), *y.shape))
 
-        def going(n, y, slope):
+        def going(n, here, y, slope):
             return n < grid.shape[0]
 
-        def advance(n, y, slope):
+        # The loop carries the step that it is about to take: looked up where it is used, it would be looked up for each element.
+        def advance(n, here, y, slope):
             at = n.reshape(1)
-            here = grid.index_select(0, at).squeeze(0)
             step = self._step(self._field(tensors), here[0], here[1], y, slope if takes_over else None)
             if states is not None:
                 states.index_copy_(0, rows.index_select(0, at), y[None])
             if stored is not None:
                 stored.index_copy_(0, placed.slots.index_select(0, at), torch.stack(emission.tensors(step))[None])
-            return n + 1, step.y1.clone(), step.carry.clone() if takes_over else slope.clone()
+            following = grid.index_select(0, (n + 1).clamp(max=grid.shape[0] - 1).reshape(1)).squeeze(0)
+            return n + 1, following, step.y1.clone(), step.carry.clone() if takes_over else slope.clone()
 
         zero = torch.zeros((), dtype=torch.int64, device=grid.device)
-        _, end, _ = while_loop(going, advance, (zero, y.clone(), slope))
+        _, _, end, _ = while_loop(going, advance, (zero, grid[0].clone(), y.clone(), slope))
         outputs = y.new_empty(0)
         if placed is not None:
             outputs = interpolated(emission, lanes, stored, placed, y.dim())

@@ -87,14 +87,11 @@ class Reverse:
             weights = weights.clone()
         differentiated = [tensors[index] for index in self.wanted]
 
-        def going(n, cotangent, *gradients):
+        def going(n, here, y, cotangent, *gradients):
             return n >= 0
 
-        def back(n, cotangent, *gradients):
-            at = n.reshape(1)
-            here = grid.index_select(0, at).squeeze(0)
-            y = states.index_select(0, at).squeeze(0)
-
+        # The loop carries the step that it is about to reverse: looked up where it is used, it would be looked up for each element.
+        def back(n, here, y, cotangent, *gradients):
             def forward(y, *differentiated):
                 replaced = list(tensors)
                 for index, tensor in zip(self.wanted, differentiated, strict=True):
@@ -106,13 +103,17 @@ class Reverse:
             if weights is None:
                 pulled = pull(cotangent)
             else:
-                slot = placed.slots.index_select(0, at)
+                slot = placed.slots.index_select(0, n.reshape(1))
                 pulled = pull((cotangent, weights.index_select(0, slot).squeeze(0)))
             sums = tuple(total + gradient for total, gradient in zip(gradients, pulled[1:], strict=True))
-            return n - 1, pulled[0].clone(), *sums
+            before = (n - 1).clamp(min=0).reshape(1)
+            following = (grid.index_select(0, before).squeeze(0), states.index_select(0, before).squeeze(0))
+            return n - 1, *following, pulled[0].clone(), *sums
 
         last = torch.full((), grid.shape[0] - 1, dtype=torch.int64, device=grid.device)
-        _, start, *totals = while_loop(going, back, (last, cotangent.clone(), *(g.clone() for g in gradients)))
+        at = grid.shape[0] - 1
+        first = (last, grid[at].clone(), states[at].clone(), cotangent.clone(), *(g.clone() for g in gradients))
+        _, _, _, start, *totals = while_loop(going, back, first)
         # A plain tuple: it leaves the program, which may be kept in a file.
         return start, tuple(totals), torch.full((), counted.evaluations, dtype=torch.int64)
 
