@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 #: What each kind declares, in the order in which it is shown.
 DECLARED = {
-    "solver": ("order", "adaptive", "implicit", "stages", "carry_is", "differentiable"),
-    "gradient": ("exact_for_discretisation", "memory"),
+    "solver": ("order", "adaptive", "implicit", "stages", "carry_is", "differentiable", "has_compiled_form"),
+    "gradient": ("exact_for_discretisation", "memory", "compiled_memory"),
     "model": (),
     "task": ("needs_gradient",),
     "step_policy": ("chooses_first",),

@@ -55,6 +55,7 @@ _COLUMNS: dict[str, dict[str, str | Callable[[dict[str, Any]], Any]]] = {
         "evaluations a step": _cell("cost", "forward", number_words),
         "stable, real axis": _cell("stability", "real_end", end_words),
         "imaginary axis": _cell("stability", "imaginary_end", end_words),
+        "compiled": "has_compiled_form",
         "gradients": _works_with("gradients"),
     },
     "gradient": {
@@ -63,6 +64,7 @@ _COLUMNS: dict[str, dict[str, str | Callable[[dict[str, Any]], Any]]] = {
         "backward: evaluations a step": _cell("cost", "backward", number_words),
         "VJPs": _cell("cost", "vjps", number_words),
         "with": _cell("cost", "solver"),
+        "compiled": lambda told: told.get("compiled_memory") is not None,
         "solvers": _works_with("solvers"),
     },
     "model": {

@@ -27,10 +27,17 @@ _WORDS = {
     "stages": "evaluations a step",
     "carry_is": "carried from step to step",
     "differentiable": "differentiable by autograd",
+    "has_compiled_form": "can be compiled",
     "exact_for_discretisation": "exact for the discretisation",
     "memory": "memory, claimed",
     "needs_gradient": "needs a gradient method",
     "chooses_first": "finds the first step itself",
+}
+
+_COMPILED_FORMS = {
+    "steps": "yes, with the state at every step",
+    "segments": "yes, with few states, from which the others are computed again",
+    None: "no",
 }
 
 _CHECKED = ("solver", "gradient", "model")
@@ -157,7 +164,11 @@ def _lines(told: dict[str, Any]) -> list[str]:
     origin = f"{told['distribution']} {told['version']}" if told["distribution"] else f"local file {told['plugin']}"
     facts = [("kind", kind_in_words(told["kind"])), ("from", origin)]
     facts += [("lives in", told["interpreter"])] if "interpreter" in told else []
-    facts += [(_WORDS[key], word(told[key])) for key in DECLARED[told["kind"]] if told[key] is not None]
+    facts += [
+        (_WORDS[key], word(told[key])) for key in DECLARED[told["kind"]] if key in _WORDS and told[key] is not None
+    ]
+    if told["kind"] == "gradient":
+        facts.append(("can be compiled", _COMPILED_FORMS[told.get("compiled_memory")]))
     if told.get("embedded_order") is not None:
         facts.append(("order of the embedded method", told["embedded_order"]))
     if cost := cost_words(told.get("cost")):

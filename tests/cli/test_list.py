@@ -32,6 +32,14 @@ def test_json_holds_what_show_tells(call):
     assert listed["continuous-adjoint"]["memory"] == "O(1)"
 
 
+def test_what_has_a_compiled_form_is_told(call):
+    solvers = {told["name"]: told for told in json.loads(call("list", "solvers", "--json").output)}
+    assert [solvers[name]["has_compiled_form"] for name in ("rk4", "kvaerno3")] == [True, False]
+    gradients = {told["name"]: told for told in json.loads(call("list", "gradients", "--json").output)}
+    assert [gradients[name]["compiled_memory"] for name in ("direct", "anode")] == ["steps", None]
+    assert " compiled " in call("list", "gradients").output.splitlines()[0]
+
+
 def test_a_local_file_is_listed_with_its_path(call, good_plugin):
     (line,) = (x for x in call("list", "solvers", "--plugin", good_plugin).output.splitlines() if "halver" in x)
     assert str(good_plugin) in line

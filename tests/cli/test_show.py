@@ -31,6 +31,19 @@ def test_a_solver_is_shown_with_its_source_and_its_tableau(call):
     assert "odebench 0." in text
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("rk4", "yes"),
+        ("kvaerno3", "no"),
+        ("gradient:sqrt-checkpoint", "yes, with few states"),
+        ("gradient:anode", "no"),
+    ],
+)
+def test_whether_it_can_be_compiled_is_told(call, name, told):
+    assert re.search(rf"^can be compiled +{told}", call("show", name).output, re.MULTILINE)
+
+
 def test_json_has_exact_coefficients(call):
     told = json.loads(call("show", "dopri5", "--json").output)
     assert told["order"] == 5
