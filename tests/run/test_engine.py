@@ -10,15 +10,21 @@ import pytest
 import torch
 
 from odebench.compiled import field_graph, program
+from odebench.contract import Solution
 from odebench.errors import CompileError, MeasurementError
+from odebench.plan.expand import expand
 from odebench.plan.plan import PlannedCell
+from odebench.plan.suite import parse_suite
 from odebench.records import Part, Record
+from odebench.report.frame import load
 from odebench.run import memory_part, quality, timing
 from odebench.run.bench import load_bench
 from odebench.run.engine import Engine
 from odebench.run.engine_counts import check_told
 from odebench.run.executors import Environment
 from odebench.run.identity import Identity
+from odebench.run.launch import run_plan
+from odebench.run.opaque import opaque
 from odebench.run.request import Request
 from odebench.run.work import Work
 
@@ -71,7 +77,10 @@ def test_compiled_and_eager_cells_ask_as_much_of_the_field(cell, measured):
 
 @pytest.mark.slow
 def test_an_adaptive_solve_tells_refused_steps_and_the_search_for_the_first(cell, measured):
-    eager, compiled = (measured(quality, cell("bosh3", grid=TOLERANCE, model="van-der-pol", compiled=c))["values"] for c in (False, True))
+    eager, compiled = (
+        measured(quality, cell("bosh3", grid=TOLERANCE, model="van-der-pol", compiled=c))["values"]
+        for c in (False, True)
+    )
     same = ("nfe_forward", "steps_accepted", "steps_rejected")
     assert {name: compiled[name] for name in same} == {name: eager[name] for name in same}
     assert compiled["steps_rejected"] > 0
@@ -165,3 +174,57 @@ def test_an_engine_that_may_not_fall_back_raises():
     with pytest.raises(CompileError, match="no graph"):
         engine.refuse(CompileError("no graph"))
     assert engine.refusal is None
+
+
+def test_plugins_that_solve_in_its_place_see_the_opaque_field_alone():
+    seen = []
+
+    class Spy:
+        def solve(self, solver, field, y0, ts, grid, inputs=()):
+            seen.append(field)
+            return Solution(ys=y0, grid=None)
+
+    module, engine = torch.nn.Linear(2, 2), Engine("auto")
+    field = engine.wrapper(opaque)(module)
+    engine.refuse(CompileError("no graph"))
+    solution = engine.gradient(Spy()).solve(engine.solver(None), field, torch.zeros(1, 2), (0.0, 1.0), None)
+    assert seen == [field]
+    assert not isinstance(field, torch.nn.Module)
+    assert solution.stats.compile_fallback_reason == "no graph"
+
+
+SUITE = """
+schema = 1
+[suite]
+name = "both"
+[budget]
+dtype = "float64"
+compile = [false, true]
+processes = 1
+repeats = 2
+timeout = "10m"
+[[experiment]]
+name = "first"
+task = "gradient"
+model = "lotka-volterra"
+solver = "rk4"
+gradient = "step-checkpoint"
+steps = 64
+"""
+
+
+@pytest.mark.slow
+def test_a_suite_measures_compiled_and_eager_cells_and_tells_when_compilation_has_paid(registry, tmp_path):
+    plan = expand(parse_suite(SUITE, tmp_path / "both.toml"), registry, lambda device: None)
+    run_plan(plan, tmp_path / "results", registry=registry, cache=tmp_path / "cache")
+    frame = load(tmp_path / "results").set_index("compile")
+    eager, compiled = frame.loc["false"], frame.loc["true"]
+    assert (eager["outcome"], compiled["outcome"]) == ("ok", "ok")
+    assert (eager["compiled"], compiled["compiled"]) == (False, True)
+    assert compiled["nfe_forward"] == eager["nfe_forward"] == 4 * 64
+    assert compiled["grad_error_discrete"] < 1e-13
+    assert compiled["error_final"] == pytest.approx(eager["error_final"], rel=1e-9)
+    assert (compiled["memory_method"], compiled["memory_left_bytes"]) == ("profiler", 0)
+    assert compiled["time_prepare_s"] > 1.0 > compiled["time_first_s"]
+    saved = eager["time_total_s"] - compiled["time_total_s"]
+    assert compiled["break_even_calls"] == pytest.approx(compiled["time_prepare_s"] / saved)
