@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from odebench.report.figures.selection import BLOCKS, OK, UNSUPPORTED, drawn, models, narrowed
+from odebench.report.labels import compiled_words
 from odebench.report.statistics import memory_line, to_rounding
 
 # A line through two points explains everything and proves nothing.
 _STEPS_FOR_A_LAW = 3
-_SAME_QUESTION = ["model_label", "solver_label", "grid_label", "question_label", "seed", "task"]
+_SAME_QUESTION = ["model_label", "eager_label", "grid_label", "setting_label", "seed", "task"]
 _NEEDED = (
     "cell_id", "nfe_forward", "nfe_backward", "grad_error_discrete", "grad_error_y0", "grad_error_params", "grad_rounding",
     "memory_peak_bytes", "memory_grid_bytes", "time_total_s", "timing_valid", "timing_indicative",
@@ -88,10 +89,7 @@ def summarise(frame: pd.DataFrame) -> list[GradientSummary]:
 
 def _compiled_apart(rows: pd.DataFrame) -> pd.DataFrame:
     """Methods that ran compiled and those that did not, under labels of their own where both are there."""
-    if "compile" not in rows.columns or rows["compile"].nunique() < 2:
-        return rows
-    marks = rows["compile"].map({"true": ", compiled", "auto": ", compiled where it can be"}).fillna("")
-    return rows.assign(gradient_label=rows["gradient_label"] + marks)
+    return rows.assign(gradient_label=rows["gradient_label"] + compiled_words(rows))
 
 
 def bytes_per_step(frame: pd.DataFrame) -> pd.DataFrame:

@@ -11,17 +11,17 @@ from odebench.report.columns import TRAINED
 
 OWNERS = ("model", "solver", "gradient")
 # What may vary besides model, solver, gradient method and grid; figures of different ones are never joined by a line.
-SETTINGS = ("policy_label", "dtype", "device", "threads", "compile", "grid.batch", "training_label")
-_COMPILED = {"true": "compiled", "false": "eager", "auto": "compiled where it can be"}
+SETTINGS = ("policy_label", "dtype", "device", "threads", "grid.batch", "training_label")
+_COMPILED = {"true": ", compiled", "auto": ", compiled where it can be"}
 
 
 def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with `model_label`, `solver_label`, `gradient_label`, `grid_label` `setting_label` and `question_label` added.
+    """The frame with `model_label`, `solver_label`, `gradient_label`, `grid_label` and `setting_label` added.
 
     A label is the name, followed by the parameters whose values differ between the rows of that name. A setting is
-    what else varies over the whole frame (step policy, dtype, device, threads, whether it is compiled, batch control,
-    and the training that a cell needs), "" where nothing does; `question_label` is the same without what is compiled.
-    Frames with trainings have `policy_label` and `training_label` too.
+    what else varies over the whole frame (step policy, dtype, device, threads, batch control, and the training that a
+    cell needs), "" where nothing does. A solver that is compiled in some rows and not in others is told apart as two solvers
+    are; `eager_label` is the same for both. Frames with trainings have `policy_label` and `training_label` too.
     """
     labelled = frame.copy()
     for owner in (*OWNERS, *(("policy",) if "policy" in frame.columns else ())):
@@ -30,14 +30,7 @@ def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
     if f"{TRAINED}cell_id" in frame.columns:
         labelled["training_label"] = _training_labels(labelled)
     varying = [name for name in SETTINGS if name in labelled.columns and labelled[name].nunique() > 1]
-    labelled["setting_label"] = _setting_labels(labelled, varying)
-    labelled["question_label"] = _setting_labels(labelled, [name for name in varying if name != "compile"])
-    return labelled
-
-
-def _setting_labels(labelled: pd.DataFrame, varying: list[str]) -> pd.Series:
-    """What the rows hold of the columns that vary, in words."""
-    return pd.Series(
+    labelled["setting_label"] = pd.Series(
         [
             ", ".join(
                 _setting_words(name, value) for name, value in zip(varying, values, strict=True) if is_there(value)
@@ -46,9 +39,19 @@ def _setting_labels(labelled: pd.DataFrame, varying: list[str]) -> pd.Series:
         ]
         if varying
         else "",
-        index=labelled.index,
+        index=frame.index,
         dtype="string",
     )
+    labelled["eager_label"] = labelled["solver_label"]
+    labelled["solver_label"] += compiled_words(labelled)
+    return labelled
+
+
+def compiled_words(frame: pd.DataFrame) -> pd.Series:
+    """What a label of each row ends with where some rows are compiled and others are not; "" elsewhere."""
+    if "compile" not in frame.columns or frame["compile"].nunique() < 2:
+        return pd.Series("", index=frame.index, dtype="string")
+    return frame["compile"].map(_COMPILED).fillna("").astype("string")
 
 
 def _choice_labels(frame: pd.DataFrame, owner: str) -> pd.Series:
@@ -117,8 +120,6 @@ def is_there(value: object) -> bool:
 def _setting_words(name: str, value: object) -> str:
     if name == "threads":
         return f"{plain(value)} thread{'' if value == 1 else 's'}"
-    if name == "compile":
-        return _COMPILED[str(value)]
     return plain(value)
 
 

@@ -40,12 +40,14 @@ class Engine:
         asked: True, or "auto": solve without where the engine refuses.
 
     Attributes:
-        refusal: why it refused, after which nothing is compiled any more; None where it did not.
+        compiled: whether solves ran in it; None before the first.
+        refusal: why solves run without it from now on; None where they do not.
         solves: what ran in it since this was made a list; None keeps nothing.
     """
 
     def __init__(self, asked: Literal[True, "auto"]) -> None:
         self._asked = asked
+        self.compiled: bool | None = None
         self.refusal: str | None = None
         self.solves: list[EngineSolve] | None = None
         # The fields are kept beside what stands behind them, so that no other can have the identity of one.
@@ -71,6 +73,7 @@ class Engine:
 
     def refuse(self, refusal: CompileError) -> None:
         """Go on without, where the cell allows it; raises `refusal` where not."""
+        self.compiled = False
         if self._asked is True:
             raise refusal
         self.refusal = str(refusal)
@@ -90,6 +93,7 @@ class Engine:
             # The compiler is loaded by those who compile.
             from odebench.compiled import solve_compiled
 
+            self.compiled = True
             module = self._known[id(field)][1] if id(field) in self._known else field
             try:
                 solution = solve_compiled(solver, method, module, y0, ts, grid)

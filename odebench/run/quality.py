@@ -108,9 +108,11 @@ class _Examiner:
     def _tell_engine(self, values: dict[str, Any], reasons: dict[str, str]) -> None:
         """What became of the wish to be compiled."""
         engine = self._bench.engine
-        values["compiled"] = engine.refusal is None
+        if engine.compiled is not None:
+            values["compiled"] = engine.compiled
         if engine.refusal is not None:
             values["compile_fallback_reason"] = engine.refusal
+        if not engine.compiled:
             return
         values["nfe_method"] = "loop_counter"
         if values.pop("vjps", None) is not None:

@@ -61,9 +61,9 @@ def test_suites_without_compiled_cells_have_no_such_columns():
 
 def test_labels_tell_compiled_cells_apart_where_both_are_there():
     labelled = with_labels(frame_of([record(*QUESTION), compiled()]))
-    assert labelled["setting_label"].tolist() == ["eager", "compiled"]
-    assert labelled["question_label"].tolist() == ["", ""]
-    assert with_labels(frame_of([compiled()]))["setting_label"].tolist() == [""]
+    assert labelled["solver_label"].tolist() == ["rk4", "rk4, compiled"]
+    assert labelled["eager_label"].tolist() == ["rk4", "rk4"]
+    assert with_labels(frame_of([compiled()]))["solver_label"].tolist() == ["rk4"]
 
 
 def test_the_table_of_gradient_methods_compares_compiled_with_eager():

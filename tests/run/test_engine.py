@@ -99,7 +99,8 @@ def test_auto_solves_without_where_the_field_is_no_graph_and_says_why(cell, regi
         bench = replace(bench, problem=replace(bench.problem, field=Unlike()))
         result = quality.measure(Request(part="quality", cell=bench.cell), bench, tmp_path)
         if asked is True:
-            assert result["outcome"] == "unsupported"
+            assert (result["outcome"], result["values"]["compiled"]) == ("unsupported", False)
+            assert "compile_fallback_reason" not in result["values"]
             assert "test_engine.py" in result["reason"] and "in forward" in result["reason"]
             continue
         values = result["values"]
@@ -164,7 +165,7 @@ def test_a_count_that_the_steps_cannot_have_taken_is_an_error(cell, registry):
     setting = bench.setting(lambda module: module)
     bench.task.forward(setting, bench.start(0))
     check_told(bench.engine.solves)
-    bench.engine.solves[0].stats.evaluations_forward -= 1
+    bench.engine.solves[0].stats.evaluations_forward = 255
     with pytest.raises(MeasurementError, match="tells 255 evaluations"):
         check_told(bench.engine.solves)
 

@@ -23,7 +23,7 @@ BLOCKS = "task.blocks"
 _ALWAYS = (
     "outcome", "task", "model", "solver", "gradient", "dtype", "seed", "roundtrip_error", "steps_accepted",
     "steps", "step_size", "rtol", "atol",
-    "model_label", "solver_label", "gradient_label", "grid_label", "setting_label", "question_label", "compile",
+    "model_label", "solver_label", "gradient_label", "grid_label", "setting_label", "eager_label", "compile",
 )  # fmt: skip
 
 

@@ -7,11 +7,11 @@ import pandas as pd
 from odebench.report.columns import COLUMNS
 from odebench.report.compiled_columns import BREAK_EVEN
 from odebench.report.figures.selection import OK
-from odebench.report.labels import is_there
+from odebench.report.labels import is_there, joined
 from odebench.report.quantity import MISSING, ratio, shown
 from odebench.report.tables.table import Heading, Table, Value, sortable
 
-_SAME = ["task", "model_label", "solver_label", "gradient_label", "grid_label", "question_label", "seed"]
+_SAME = ["task", "model_label", "eager_label", "gradient_label", "grid_label", "setting_label", "seed"]
 
 
 def compiled_engine(frame: pd.DataFrame) -> Table:
@@ -52,8 +52,8 @@ def _row(row: dict, eager: dict) -> tuple[Value, ...]:
     times = [one.get("time_total_s") for one in (eager, row if compiled else {})]
     calls = row.get(BREAK_EVEN)
     return (
-        *(Value(shown("model", row[name])) for name in ("task", "model_label", "solver_label", "gradient_label")),
-        Value(shown("model", row["grid_label"])),
+        *(Value(shown("model", row[name])) for name in ("task", "model_label", "eager_label", "gradient_label")),
+        Value(joined([row["grid_label"], row["setting_label"]])),
         Value("yes" if compiled else "no", tone="" if compiled else "quiet"),
         *(Value(shown("time_total_s", time), sortable(time)) for time in times),
         _ratio(row, eager, "time_total_s") if compiled else Value(MISSING),
