@@ -48,11 +48,6 @@ class State(NamedTuple):
         the value of each, and compile twice."""
         return cls(*numbers.unbind(), resting, pending, y, slope)
 
-    @property
-    def packed(self) -> tuple[Tensor, ...]:
-        """The arguments of `unpacked`."""
-        return torch.stack((self.t, self.dt, self.previous)), self.resting, self.pending, self.y, self.slope
-
 
 class Counts(NamedTuple):
     """What the host has to know of a run.
@@ -121,24 +116,22 @@ class Adaptive:
         self,
         ts: Tensor,
         settings: Tensor,
-        limit: Tensor,
+        limits: Tensor,
         room: Tensor,
         kept: Tensor,
-        stride: Tensor,
         fresh: Tensor,
         state: Sequence[Tensor],
         given: Tensor,
         tensors: Sequence[Tensor],
     ) -> tuple[Any, ...]:
-        """A `Chunk`: go on from `state` until the last time, until `room` steps are full, or for `limit` attempts.
+        """A `Chunk`: go on from `state` until the last time, until `room` steps are full, or for as many attempts as are allowed.
 
         Args:
             ts: output times, float64.
             settings: numbers of the step control, in the order of `settings_of`.
-            limit: most attempts.
+            limits: most attempts; and the number of steps of which the state at the start of the first is stored; int64.
             room: any tensor with as many rows as steps find room.
-            kept: any tensor with as many rows as states find room; of `stride` steps the state at the start of the first is
-                stored.
+            kept: any tensor with as many rows as states find room.
             fresh: whether this is the start: then the slope and, where it is to be found, the first step are computed.
             given: states at the output times that were met before.
         """
@@ -157,19 +150,24 @@ class Adaptive:
         begin = self._begin(ts, settings, fresh, start, tensors, takes_over)
         start = start._replace(dt=begin[0], slope=begin[1])
         count = ts.shape[0]
-        index = _columns(torch.arange(count, device=ts.device), start.t)
         size = room.shape[0] + 1
         # One buffer for what is stored together: two empty ones of one shape would be taken for the same.
         grid = start.t.new_empty((size, 2, *start.t.shape))
         states = start.y.new_empty((kept.shape[0] + 1, *start.y.shape)) if self.keep else None
         slots = count + 1 if not lanes.by_row else size
         stored = start.y.new_empty((slots, len(emission.tensors(probe)), *start.y.shape)) if self.outputs else None
-        zero = torch.zeros((), dtype=torch.int64, device=ts.device)
 
-        def going(n, attempts, refusals, status, used, where, slot, t, dt, previous, resting, pending, y, slope):
-            return (status == RUNNING) & (attempts < limit) & (n < room.shape[0]) & (pending < ts.shape[0]).any()
+        # Each tensor that a loop carries costs it time in every round, so that it carries few: numbers stand side by side.
+        def going(counts, numbers, waiting, y, *others):
+            n, attempts, _, status, _ = counts.unbind()
+            room_left = (n < grid.shape[0] - 1) & (attempts < limits[0])
+            return (status == RUNNING) & room_left & (waiting // 2 < ts.shape[0]).any()
 
-        def attempt(n, attempts, refusals, status, used, where, slot, t, dt, previous, resting, pending, y, slope):
+        def attempt(counts, numbers, waiting, y, *others):
+            n, attempts, refusals, status, used = counts.unbind()
+            t, dt, previous = numbers.unbind()
+            pending, resting = waiting // 2, waiting % 2 == 1
+            slope = others[0] if takes_over else None
             rtol, atol, safety, least, most, integral, proportional, inverse, smallest = settings.unbind()
             direction = torch.sign(ts[-1] - ts[0])
             columns = _columns(ts, t)
@@ -184,7 +182,7 @@ class Adaptive:
                 lanes.time(t, y),
                 lanes.length(length, y),
                 y,
-                slope if takes_over else None,
+                slope,
                 error=True,
                 dense=emission.inside,
             )
@@ -202,60 +200,62 @@ class Adaptive:
             following = torch.where(accepted, grown, torch.where(refused, length * shrink, dt))
             reached = (direction * (ahead - columns) >= -CLOSE * length.abs()).sum(0)
             met = torch.where(accepted, torch.maximum(pending, reached), pending)
-            any_step = accepted.any()
 
             grid.index_copy_(0, n.reshape(1), torch.stack((t, torch.where(accepted, length, 0.0)))[None])
             if states is not None:
-                row = torch.where(n % stride == 0, n // stride, kept.shape[0])
+                row = torch.where(n % limits[1] == 0, n // limits[1], states.shape[0] - 1)
                 states.index_copy_(0, row.reshape(1), y[None])
+            found = ()
             if stored is not None:
+                index = _columns(torch.arange(count, device=ts.device), t)
                 hit = (index >= pending) & (index < met)
-                where = torch.where(hit, n, where)
-                slot = torch.where(hit, used, slot)
+                where, slot = others[-1].unbind()
+                found = (torch.stack((torch.where(hit, n, where), torch.where(hit, used, slot))),)
                 stored.index_copy_(0, used.reshape(1), torch.stack(emission.tensors(step))[None])
                 used = used + hit.any()
-            else:
-                where, slot, used = where.clone(), slot.clone(), used.clone()
 
             now = torch.where(accepted, ahead, t)
             open_ = met < count
             target = ts[-1] if solver.interpolates else _at(ts, met)
             ends = direction * (now + following * (1.0 + CLOSE) - target) >= 0.0
             small = (open_ & ~ends & (following.abs() < smallest)).any()
+            ended = torch.where(small, TOO_SMALL, status)
+            resting = torch.where(active, refused, resting)
+            slopes = (lanes.choose(accepted, step.carry, slope),) if takes_over else ()
             return (
-                n + any_step,
-                attempts + 1,
-                refusals + refused.sum(),
-                torch.where(small, TOO_SMALL, status),
-                used,
-                where,
-                slot,
-                now,
-                following,
-                torch.where(accepted, error.clamp_min(1e-4), previous),
-                torch.where(active, refused, resting),
-                met,
+                torch.stack((n + accepted.any(), attempts + 1, refusals + refused.sum(), ended, used)),
+                torch.stack((now, following, torch.where(accepted, error.clamp_min(1e-4), previous))),
+                2 * met + resting,
                 lanes.choose(accepted, step.y1, y),
-                lanes.choose(accepted, step.carry, slope) if takes_over else slope.clone(),
+                *slopes,
+                *found,
             )
 
-        nowhere = torch.full((count if self.outputs else 0, *start.t.shape), -1, dtype=torch.int64, device=ts.device)
-        n, attempts, refusals, status, _, where, slot, *end = while_loop(
+        others = (start.slope.clone(),) if takes_over else ()
+        if stored is not None:
+            others += (torch.full((2, count, *start.t.shape), -1, dtype=torch.int64, device=ts.device),)
+        counts, numbers, waiting, y, *others = while_loop(
             going,
             attempt,
-            (zero, zero.clone(), zero.clone(), zero.clone(), zero.clone(), nowhere, nowhere.clone(), *_own(start)),
+            (
+                torch.zeros(5, dtype=torch.int64, device=ts.device),
+                torch.stack((start.t, start.dt, start.previous)),
+                2 * start.pending + start.resting,
+                start.y.clone(),
+                *others,
+            ),
         )
-        state = State(*end)
+        pending = waiting // 2
+        state = (numbers, waiting % 2 == 1, pending, y, others[0] if takes_over else start.slope.clone())
         outputs = given.clone()
         if stored is not None:
-            outputs = self._interpolated(stored, where, slot, _columns(ts, start.t), grid, given)
+            outputs = self._interpolated(stored, *others[-1].unbind(), _columns(ts, start.t), grid, given)
         kept_states = states if states is not None else start.y.new_empty(0)
         constants = (2 if self.guess else int(takes_over), probe_field.evaluations)
-        counts = torch.stack(
-            (n, attempts, refusals, status, (state.pending < count).sum(), *(torch.full_like(n, c) for c in constants))
-        )
+        unmet = (pending < count).sum()[None]
+        told = torch.cat((counts[:4], unmet, *(torch.full_like(unmet, constant) for constant in constants)))
         # A plain tuple: it leaves the program, which may be kept in a file.
-        return state.packed, counts, grid, kept_states, outputs
+        return state, told, grid, kept_states, outputs
 
     def _field(self, tensors: Sequence[Tensor]) -> TracedField:
         return TracedField(self.graph, self.shape, tensors)
@@ -312,11 +312,6 @@ def _at(ts: Tensor, index: Tensor) -> Tensor:
 def _columns(values: Tensor, lanes: Tensor) -> Tensor:
     """One value for each output time, to be compared with one for each lane."""
     return values.reshape(-1, *(1,) * lanes.dim())
-
-
-def _own(state: State) -> tuple[Tensor, ...]:
-    """Copies, which a loop may carry: it may not carry its program's inputs, nor one tensor twice."""
-    return tuple(tensor.clone() for tensor in state)
 
 
 def _first_step(

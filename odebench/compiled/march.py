@@ -101,10 +101,9 @@ def solve_adaptively(
             *program(
                 free(times, 0) if outputs else times,
                 settings,
-                torch.tensor(tolerance.max_steps - attempts, device=y.device),
+                torch.tensor((tolerance.max_steps - attempts, stride), device=y.device),
                 free(times.new_empty(room), 0),
                 free(times.new_empty(room // stride), 0),
-                torch.tensor(stride, device=y.device),
                 torch.tensor(fresh, device=y.device),
                 _freed(setting, state),
                 setting.free(given, 1) if outputs else given,
