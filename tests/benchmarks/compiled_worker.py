@@ -52,7 +52,7 @@ def formula(problem: str, numbers: Any) -> Callable[[Any, Any, list[Any]], Any]:
 
     def vdp(t: Any, y: Any, p: list[Any]) -> Any:
         x, v = y[..., 0], y[..., 1]
-        return stack((v, p[0] * (1 - x * x) * v - x))
+        return stack((v, p[0][0] * (1 - x * x) * v - x))
 
     def lv(t: Any, y: Any, p: list[Any]) -> Any:
         x, v = y[..., 0], y[..., 1]
