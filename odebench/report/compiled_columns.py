@@ -64,6 +64,8 @@ def _break_even(row: Mapping[str, Any], eager: Mapping[str, Any] | None) -> tupl
         return None, "the same cell without compile was not timed"
     if row.get("time_prepare_s") is None:
         return None, "the time of the compilation is not known"
+    if not (row.get("timing_valid") and eager.get("timing_valid")):
+        return None, "one of the two timings was disturbed"
     saved = eager["time_total_s"] - row["time_total_s"]
     if saved <= 0:
         return None, "the compiled solve is not faster"

@@ -15,7 +15,7 @@ from tests.report.synthetic import record
 QUESTION = ("gradient", "lotka-volterra", "rk4", "direct", {"steps": 64})
 
 
-def compiled(question=QUESTION, faster=10.0, asked=True, fallback=None, prepare_s=9.0):
+def compiled(question=QUESTION, faster=10.0, asked=True, fallback=None, prepare_s=9.0, valid=True):
     """The record of the same question, compiled: times are those without over `faster`."""
     other = copy.deepcopy(record(*question))
     other["cell"]["compile"] = asked
@@ -25,6 +25,7 @@ def compiled(question=QUESTION, faster=10.0, asked=True, fallback=None, prepare_
     if fallback is not None:
         values["compile_fallback_reason"] = fallback
     for one in other["parts"]["timing"]["rounds"]:
+        one["valid"] = valid
         one["time_prepare_s"] = prepare_s if fallback is None else None
         one["samples"] = {name: [s / faster for s in samples] for name, samples in one["samples"].items()}
     return other
@@ -46,6 +47,7 @@ def test_calls_until_compilation_has_paid_are_compile_time_over_what_a_call_save
         ([record("gradient", "lotka-volterra", "rk4", "direct", {"steps": 32}), compiled()], "was not timed"),
         ([record(*QUESTION, machine="5e" * 8), compiled()], "was not timed"),
         ([record(*QUESTION), compiled(faster=0.5)], "the compiled solve is not faster"),
+        ([record(*QUESTION), compiled(valid=False)], "one of the two timings was disturbed"),
         ([record(*QUESTION), compiled(prepare_s=None)], "the time of the compilation is not known"),
     ],
 )
