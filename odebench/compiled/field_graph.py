@@ -17,7 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from odebench.compiled.fresh import fresh, numbers_are_constant
 from odebench.compiled.watch import Watch
 from odebench.contract import Field
-from odebench.errors import CompileError
+from odebench.errors import CompileError, FieldError
+from odebench.numerics.timed_field import check_derivative
 
 MOST_GRAPHS = 16
 """A field whose graph has to be made more often than this is not compiled: something in it changes with every solve."""
@@ -48,6 +49,15 @@ class FieldGraph:
         other = copy.copy(self)
         other.programs, other.translate = {}, translate
         return other
+
+    @property
+    def is_new(self) -> bool:
+        """Whether its arguments have not been placed yet."""
+        return self._places is None
+
+    def forget(self) -> None:
+        """Be new again, so that what was wrong is said again."""
+        self._places = None
 
     def tensors_of(self, arguments: Sequence[Any], t: Tensor, leaves: Sequence[Tensor]) -> tuple[Any, ...]:
         """What among the graph's arguments is neither the time, nor the state, nor the size of a tensor."""
@@ -166,7 +176,28 @@ def capture(
         raise (
             inner if isinstance(inner, CompileError) else CompileError(f"The field is not one graph: {told(inner)}")
         ) from cause
-    return graph, graph.tensors_of(arguments, t, leaves)
+    is_new = graph.is_new
+    tensors = graph.tensors_of(arguments, t, leaves)
+    if is_new:
+        _check_derivatives(graph, t, leaves, tensors)
+    return graph, tensors
+
+
+def _check_derivatives(graph: FieldGraph, t: Tensor, leaves: Sequence[Tensor], tensors: Sequence[Any]) -> None:
+    """Evaluate a new graph once: what a program would broadcast in silence is refused."""
+    with torch.no_grad():
+        derivatives = graph(t, leaves, tensors)
+    if len(derivatives) != len(leaves):
+        graph.forget()
+        raise FieldError(
+            f"The field gives {len(derivatives)} tensor(s) for a state of {len(leaves)}. Return the derivative of each."
+        )
+    try:
+        for derivative, leaf in zip(derivatives, leaves, strict=True):
+            check_derivative(derivative, leaf)
+    except FieldError:
+        graph.forget()
+        raise
 
 
 _captures: OrderedDict[Any, tuple[Any, _Capture]] = OrderedDict()

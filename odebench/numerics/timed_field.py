@@ -85,7 +85,7 @@ def _watched(watch: _Watch, t: Tensor, y: Tensor) -> Tensor:
     if _version(y) != before:
         raise FieldError("The field changes the state that it is given in place. Let it compute a new tensor.")
     if watch.first is None:
-        _check(derivative, y)
+        check_derivative(derivative, y)
         watch.first, watch.version = weakref.ref(derivative), _version(derivative)
         return derivative
     first = watch.first()
@@ -103,7 +103,12 @@ def _version(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
-def _check(derivative: object, y: Tensor) -> None:
+def check_derivative(derivative: object, y: Tensor) -> None:
+    """Raise where this is no derivative of a state `y`.
+
+    Raises:
+        FieldError: it is no tensor, or its shape, device or dtype is another.
+    """
     if not isinstance(derivative, Tensor):
         raise FieldError(
             f"The field returned a {type(derivative).__name__} for a tensor state; it must return a tensor."

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
 import odebench
-from odebench.errors import CompileError, DivergedError, GridError
+from odebench.errors import CompileError, DivergedError, FieldError, GridError
 from tests.compiled.conftest import Turning
 
 TWO = (0.0, 1.0)
@@ -148,6 +148,18 @@ def test_a_field_with_effects_is_refused(y0, change, reason) -> None:
 def test_methods_without_a_compiled_form_are_refused_by_name(field, y0, how, reason) -> None:
     with pytest.raises(CompileError, match=reason):
         odebench.solve(field, y0, TWO, rtol=1e-3, compile=True, **how)
+
+
+@pytest.mark.parametrize("field", [lambda t, y: y[:, :1], lambda t, y: y.float(), lambda t, y: y.to(torch.complex128)])
+def test_a_derivative_of_another_shape_or_wider_dtype_is_refused_as_in_eager(y0, field) -> None:
+    outcomes = []
+    for compiled in (False, True, True):
+        try:
+            odebench.solve(field, y0, TWO, solver="euler", steps=2, compile=compiled)
+            outcomes.append("solved")
+        except FieldError as error:
+            outcomes.append(str(error))
+    assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
 def test_a_complex_state_and_an_empty_one_are_refused(field) -> None:
