@@ -129,6 +129,7 @@ class _Capture:
         return graph, arguments
 
     def _receive(self, module: torch.fx.GraphModule, examples: list[Any]) -> Callable[..., tuple[Any, ...]]:
+        _refuse_numbers(module)
         _write_out_transposes(module)
         _refuse_effects(module)
         graph = FieldGraph(module)
@@ -255,6 +256,15 @@ class _Operations(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
+def _refuse_numbers(module: torch.fx.GraphModule) -> None:
+    """Raise where the field makes a Python number of a tensor: compiled, it would be rounded to another precision than in eager."""
+    for node in module.graph.find_nodes(op="call_method", target="item"):
+        raise CompileError(
+            f"The field makes a number of a tensor, which depends on its data: {told(RuntimeError(node.stack_trace or ''))} "
+            "Compute with the tensor instead, or solve without compile."
+        )
+
+
 def _refuse_effects(module: torch.fx.GraphModule) -> None:
     """Raise where the graph is random, or writes into what it is given."""
     from torch._subclasses.fake_tensor import FakeTensor
@@ -282,6 +292,8 @@ def _refuse_effects(module: torch.fx.GraphModule) -> None:
 def _plain(name: str) -> str:
     """A name as it stands in the field, from that of a graph's input."""
     name = re.sub(r"^[Ll]_|_$", "", name)
+    if name.startswith("arguments_2"):  # those of `_called`: the field, the time, the state
+        return "the state that it is given"
     return repr(name.replace("_modules_", ".").replace("_parameters_", ".").replace("_buffers_", "."))
 
 

@@ -108,6 +108,19 @@ def test_a_field_that_branches_on_data_is_refused_with_its_line(y0) -> None:
         odebench.solve(branches_on_data, y0, TWO, rtol=1e-3, compile=True)
 
 
+def test_a_field_that_makes_numbers_of_its_data_is_refused_with_its_line(y0) -> None:
+    def scaled(t: Tensor, y: Tensor) -> Tensor:
+        return -y * float(y.sum())
+
+    with pytest.raises(CompileError, match=r"number of a tensor.*in scaled: return -y \* float\(y.sum\(\)\)"):
+        odebench.solve(scaled, y0, TWO, rtol=1e-3, compile=True)
+
+
+def test_a_field_that_writes_into_its_state_is_refused_in_words(y0) -> None:
+    with pytest.raises(CompileError, match="writes into the state that it is given"):
+        odebench.solve(lambda t, y: y.mul_(-1.0), y0, TWO, solver="euler", steps=2, compile=True)
+
+
 def test_auto_solves_such_a_field_and_says_why_not_compiled(y0) -> None:
     with pytest.warns(UserWarning, match="Solved without compile: The field is not one graph"):
         solution = odebench.solve(branches_on_data, y0, TWO, rtol=1e-3, compile="auto")
