@@ -201,7 +201,7 @@ def _check_derivatives(graph: FieldGraph, t: Tensor, leaves: Sequence[Tensor], t
         raise
 
 
-_captures: OrderedDict[Any, tuple[Any, _Capture]] = OrderedDict()
+_captures: OrderedDict[Any, _Capture] = OrderedDict()
 
 
 def _capture_of(field: Field) -> _Capture:
@@ -209,11 +209,11 @@ def _capture_of(field: Field) -> _Capture:
     owner = getattr(field, "__self__", field)
     key = (getattr(field, "__code__", None) or type(owner), getattr(field, "__func__", None), _structure(owner))
     if key not in _captures:
-        _captures[key] = (None, _Capture())
+        _captures[key] = _Capture()
         if len(_captures) > MOST_FIELDS:
             _captures.popitem(last=False)
     _captures.move_to_end(key)
-    return _captures[key][1]
+    return _captures[key]
 
 
 def _structure(owner: Any) -> Any:
