@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from odebench.hookspecs import hookimpl
 from odebench.tasks.crossings import CountCrossings
+from odebench.tasks.evaluate import Evaluate
 from odebench.tasks.gradient import Gradient
 from odebench.tasks.integrate import Integrate
 from odebench.tasks.kkt import Kkt
@@ -34,3 +35,4 @@ def odebench_register_tasks(register: Callable[[object], None]) -> None:
     register(Reduction)
     register(Spectral)
     register(NetworkGradient)
+    register(Evaluate)

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from odebench.contract import Known, Problem, Reference, Setting, StepSize, Unknown
-from odebench.errors import NotKnownError
+from odebench.contract import Known, Problem, Reference, Setting, StepSize, Tolerance, Unknown
+from odebench.errors import IncompatibleError, NotKnownError
 from odebench.plugins import build_registry
 from odebench.tasks.answers import named, state_of
 
@@ -214,3 +214,33 @@ def test_names_of_an_answer():
     assert list(named("ys", (torch.ones(2), torch.ones(1)))) == ["ys.0", "ys.1"]
     with pytest.raises(KeyError):
         state_of({}, "ys")
+
+
+@pytest.mark.parametrize("vjp", [False, True], ids=["alone", "with its VJP"])
+@pytest.mark.parametrize("y0", [Y0, (Y0, Y0[:, :1].clone())], ids=["tensor", "tuple"])
+def test_evaluate_asks_the_field_so_many_times_and_the_solver_never(registry, vjp, y0):
+    calls, tracked = [], []
+
+    class Counting(Decay):
+        def forward(self, t, y):
+            calls.append(float(t))
+            first = super().forward(t, y)
+            for leaf in first if isinstance(first, tuple) else (first,):
+                if leaf.requires_grad:
+                    leaf.register_hook(tracked.append)
+            return first
+
+    setting = setting_of(registry, y0=y0, steps=7, ts=(0.25, 1.0))
+    setting = replace(setting, problem=replace(setting.problem, field=Counting()), solver=None)
+    answer = registry.get("task", "evaluate").build(vjp=vjp).forward(setting, y0)
+    assert (calls, answer.accepted, answer.rejected) == ([0.25] * 7, 7, 0)
+    assert len(tracked) == (7 * (1 + isinstance(y0, tuple)) if vjp else 0), "each is differentiated, or none is"
+    slope = state_of(answer.states, "slope")
+    assert torch.equal(slope[0] if isinstance(y0, tuple) else slope, -2.0 * Y0)
+    assert setting.problem.field.rate.grad is None, "nothing is left behind"
+
+
+def test_evaluate_must_be_told_how_often(registry):
+    setting = replace(setting_of(registry), grid=Tolerance(rtol=1e-3, atol=1e-3))
+    with pytest.raises(IncompatibleError, match="asks for no number of them. Give `steps`"):
+        registry.get("task", "evaluate").build().forward(setting, Y0)
