@@ -26,24 +26,29 @@ class Ratio:
 class Interleaved:
     """Times several calls, one of each a round, in an order shuffled anew.
 
+    Counted is the time of the processor, which on one thread is the time that passes, less what other processes take.
+
     Args:
         calls: what to time, by name.
-        rounds: number of rounds after one that is not counted.
+        rounds: number of rounds after one that is not counted, at least.
+        seconds: how long to go on, at least.
     """
 
-    def __init__(self, calls: Mapping[str, Callable[[], object]], rounds: int = 25) -> None:
+    def __init__(self, calls: Mapping[str, Callable[[], object]], rounds: int = 25, seconds: float = 0.0) -> None:
         self.samples: dict[str, list[float]] = {name: [] for name in calls}
         order = random.Random(0)
         for call in calls.values():
             call()
         enabled = gc.isenabled()
         gc.disable()
+        end = time.monotonic() + seconds
         try:
-            for _ in range(rounds):
+            while rounds > 0 or time.monotonic() < end:
+                rounds -= 1
                 for name in order.sample(list(calls), len(calls)):
-                    start = time.perf_counter_ns()
+                    start = time.process_time_ns()
                     calls[name]()
-                    self.samples[name].append((time.perf_counter_ns() - start) * 1e-9)
+                    self.samples[name].append((time.process_time_ns() - start) * 1e-9)
                 gc.collect()
         finally:
             if enabled:
