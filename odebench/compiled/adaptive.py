@@ -170,7 +170,7 @@ class Adaptive:
             slope = others[0] if takes_over else None
             rtol, atol, safety, least, most, integral, proportional, inverse, smallest = settings.unbind()
             direction = torch.sign(ts[-1] - ts[0])
-            columns = _columns(ts, t)
+            lines = columns(ts, t)
             count = ts.shape[0]
             active = pending < count
             goal = ts[-1] if solver.interpolates else _at(ts, pending)
@@ -198,7 +198,7 @@ class Adaptive:
                 last & (growth >= 1.0), direction * torch.maximum((length * growth).abs(), dt.abs()), length * growth
             )
             following = torch.where(accepted, grown, torch.where(refused, length * shrink, dt))
-            reached = (direction * (ahead - columns) >= -CLOSE * length.abs()).sum(0)
+            reached = (direction * (ahead - lines) >= -CLOSE * length.abs()).sum(0)
             met = torch.where(accepted, torch.maximum(pending, reached), pending)
 
             grid.index_copy_(0, n.reshape(1), torch.stack((t, torch.where(accepted, length, 0.0)))[None])
@@ -207,7 +207,7 @@ class Adaptive:
                 states.index_copy_(0, row.reshape(1), y[None])
             found = ()
             if stored is not None:
-                index = _columns(torch.arange(count, device=ts.device), t)
+                index = columns(torch.arange(count, device=ts.device), t)
                 hit = (index >= pending) & (index < met)
                 where, slot = others[-1].unbind()
                 found = (torch.stack((torch.where(hit, n, where), torch.where(hit, used, slot))),)
@@ -249,7 +249,7 @@ class Adaptive:
         state = (numbers, waiting % 2 == 1, pending, y, others[0] if takes_over else start.slope.clone())
         outputs = given.clone()
         if stored is not None:
-            outputs = self._interpolated(stored, *others[-1].unbind(), _columns(ts, start.t), grid, given)
+            outputs = self.interpolated(stored, *others[-1].unbind(), columns(ts, start.t), grid, given)
         kept_states = states if states is not None else start.y.new_empty(0)
         constants = (2 if self.guess else int(takes_over), probe_field.evaluations)
         unmet = (pending < count).sum()[None]
@@ -286,9 +286,10 @@ class Adaptive:
             return start.dt, start.slope
         return while_loop(not_begun, begin, (fresh.clone(), start.dt.clone(), start.slope.clone()))[1:]
 
-    def _interpolated(
-        self, stored: Tensor, where: Tensor, slot: Tensor, columns: Tensor, grid: Tensor, given: Tensor
+    def interpolated(
+        self, stored: Tensor, where: Tensor, slot: Tensor, times: Tensor, grid: Tensor, given: Tensor
     ) -> Tensor:
+        """The states at the output times that were met, from what was stored of their steps; the others as given."""
         met, rows, slot = where >= 0, where.clamp_min(0), slot.clamp_min(0)
         if self.lanes.by_row:
             batch = torch.arange(where.shape[1], device=where.device)
@@ -297,7 +298,7 @@ class Adaptive:
         else:
             t, dt = grid[rows, 0], grid[rows, 1]
             at = [stored[slot, index] for index in range(stored.shape[1])]
-        share = (columns - t) / torch.where(met, dt, 1.0)
+        share = (times - t) / torch.where(met, dt, 1.0)
         share = torch.where((share - 1.0).abs() <= CLOSE, 1.0, share)
         shape = (*share.shape, *(1,) * (given.dim() - share.dim()))
         wide = lambda values: values.reshape(shape).to(self.lanes.dtype)  # noqa: E731
@@ -309,7 +310,7 @@ def _at(ts: Tensor, index: Tensor) -> Tensor:
     return ts.index_select(0, index.clamp(max=ts.shape[0] - 1).reshape(-1)).reshape(index.shape)
 
 
-def _columns(values: Tensor, lanes: Tensor) -> Tensor:
+def columns(values: Tensor, lanes: Tensor) -> Tensor:
     """One value for each output time, to be compared with one for each lane."""
     return values.reshape(-1, *(1,) * lanes.dim())
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from odebench.compiled.field_graph import FieldGraph, told
 from odebench.compiled.fresh import fresh, numbers_are_constant
+from odebench.compiled.fused.rows import NotByRowError
 from odebench.compiled.watch import Watch
 from odebench.errors import CompileError
 
@@ -24,10 +25,21 @@ OPTIONS: dict[str, Any] | None = {"cpp_wrapper": True}
 """The loop itself is compiled too: it runs without Python."""
 
 
+FUSED = True
+"""Fields that are element-wise over trajectories become kernels, rather than loops."""
+
+
 class Program:
-    """A function of tensors, compiled at its first call as one graph."""
+    """A loop, made at its first call: a kernel where the field allows it, or else compiled as one graph.
+
+    Attributes:
+        why_a_loop: why it is no kernel; None where it is one.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._fused: Callable[..., Any] | None = None
+        self.why_a_loop: str | None = None
         self._compiled = torch.compile(
             fresh(function),
             fullgraph=True,
@@ -39,9 +51,18 @@ class Program:
         self._called = False
 
     def __call__(self, *arguments: Any) -> Any:
+        if self._fused is not None:
+            with torch.no_grad():
+                return self._fused(*arguments)
         with torch.no_grad(), Watch():
             if self._called:
                 return self._compiled(*arguments)
+            if FUSED:
+                try:
+                    self._fused = self._as_kernel(arguments)
+                    return self._fused(*arguments)
+                except NotByRowError as reason:
+                    self.why_a_loop = str(reason)
             try:
                 with numbers_are_constant(), warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # those of the compiler about itself
@@ -50,6 +71,12 @@ class Program:
                 raise CompileError(f"The solve cannot be compiled: {told(cause)}") from cause
             self._called = True
             return result
+
+
+    def _as_kernel(self, arguments: tuple[Any, ...]) -> Callable[..., Any]:
+        from odebench.compiled.fused.programs import fused
+
+        return fused(self._function, arguments)
 
 
 def program_of(graph: FieldGraph, key: Hashable, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:

@@ -77,14 +77,7 @@ class Reverse:
         probe = self._step(counted, grid[0, 0], grid[0, 1], states[0])
         weights = None
         if placed is not None:
-            # Linear in what was stored, so that its derivative is the same at zero.
-            shape = (placed.room.shape[0] + 1, len(emission.tensors(probe)), *cotangent.shape)
-            stored = cotangent.new_zeros(shape)
-            _, pull = torch.func.vjp(
-                lambda stored: interpolated(emission, lanes, stored, placed, cotangent.dim()), stored
-            )
-            (weights,) = pull(cotangents)
-            weights = weights.clone()
+            weights = weights_of(emission, lanes, placed, cotangents, len(emission.tensors(probe)), cotangent).clone()
         differentiated = [tensors[index] for index in self.wanted]
 
         def going(n, here, y, cotangent, *gradients):
@@ -121,3 +114,18 @@ class Reverse:
         lanes = self.lanes
         dense = self.emission.inside and self.outputs
         return self.solver.step(field, lanes.time(t, y), lanes.length(dt, y), y, None, dense=dense)
+
+
+def weights_of(
+    emission: Emission, lanes: Lanes, placed: Placed, cotangents: Tensor, count: int, like: Tensor
+) -> Tensor:
+    """The cotangents of what was stored of steps, `(rows + 1, count, *y)`, from those of the states at the output times.
+
+    Args:
+        count: how many tensors were stored of a step.
+        like: any packed state.
+    """
+    # Linear in what was stored, so that its derivative is the same at zero.
+    stored = like.new_zeros((placed.room.shape[0] + 1, count, *like.shape))
+    _, pull = torch.func.vjp(lambda stored: interpolated(emission, lanes, stored, placed, like.dim()), stored)
+    return pull(cotangents)[0]

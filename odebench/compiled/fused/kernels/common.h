@@ -1,0 +1,92 @@
+// What all kernels share. Before it stand, for each field and solver:
+//   T (the numbers' type), NUMBERS (of one trajectory), TENSORS (numbers that the field reads of its tensors), STAGES, STORED
+//   (tensors stored of a step with output times), UNROLL, BY_ROW (whether each trajectory has steps of its own), TAKES_OVER
+//   (whether the derivative at the end of a step is the next one's first stage).
+#include <ATen/cpu/vec/vec.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+namespace {
+
+using V = at::vec::VectorizedN<T, UNROLL>;
+constexpr int64_t WIDTH = V::size();
+using Numbers = V[NUMBERS];
+
+inline V choose(const V& condition, const V& yes, const V& no) { return V::blendv(no, yes, condition); }
+
+// The trajectories [first, first + WIDTH), one number after the other; what lies beyond the batch repeats the last one.
+inline void load(const T* from, int64_t first, int64_t batch, Numbers& into) {
+  alignas(64) T lanes[NUMBERS][WIDTH];
+  if (first + WIDTH <= batch) {
+    const T* at = from + first * NUMBERS;
+    for (int64_t lane = 0; lane < WIDTH; ++lane)
+      for (int n = 0; n < NUMBERS; ++n) lanes[n][lane] = at[lane * NUMBERS + n];
+  } else {
+    for (int64_t lane = 0; lane < WIDTH; ++lane)
+      for (int n = 0; n < NUMBERS; ++n) lanes[n][lane] = from[std::min(first + lane, batch - 1) * NUMBERS + n];
+  }
+  for (int n = 0; n < NUMBERS; ++n) into[n] = V::loadu(lanes[n]);
+}
+
+inline void store(T* into, int64_t first, int64_t batch, const Numbers& from) {
+  alignas(64) T lanes[NUMBERS][WIDTH];
+  for (int n = 0; n < NUMBERS; ++n) from[n].store(lanes[n]);
+  T* at = into + first * NUMBERS;
+  const int64_t count = std::min(WIDTH, batch - first);
+  if (count == WIDTH) {
+    for (int64_t lane = 0; lane < WIDTH; ++lane)
+      for (int n = 0; n < NUMBERS; ++n) at[lane * NUMBERS + n] = lanes[n][lane];
+  } else {
+    for (int64_t lane = 0; lane < count; ++lane)
+      for (int n = 0; n < NUMBERS; ++n) at[lane * NUMBERS + n] = lanes[n][lane];
+  }
+}
+
+// Numbers of one kind, of the trajectories [first, first + WIDTH).
+inline V spread(const double* from, int64_t first, int64_t batch) {
+  alignas(64) T lanes[WIDTH];
+  for (int64_t lane = 0; lane < WIDTH; ++lane) lanes[lane] = T(from[std::min(first + lane, batch - 1)]);
+  return V::loadu(lanes);
+}
+
+// Times and lengths in a step: t and dt are one number for all, in double precision as in Python, ...
+struct Joint {
+  double t, dt;
+  V time(double c) const { return V(T(t + c * dt)); }
+  V length(double c) const { return V(T(c * dt)); }
+};
+
+// ... or one for each trajectory, in that of the state.
+struct ByRow {
+  V t, dt;
+  V time(double c) const { return t + V(T(c)) * dt; }
+  V length(double c) const { return V(T(c)) * dt; }
+};
+
+template <bool by_row>
+struct PlaceOf;
+template <>
+struct PlaceOf<false> {
+  using type = Joint;
+  static Joint at(const double* t, const double* dt, int64_t, int64_t) { return {*t, *dt}; }
+};
+template <>
+struct PlaceOf<true> {
+  using type = ByRow;
+  static ByRow at(const double* t, const double* dt, int64_t first, int64_t batch) {
+    return {spread(t, first, batch), spread(dt, first, batch)};
+  }
+};
+using Place = PlaceOf<BY_ROW>::type;
+
+inline Place place(const double* t, const double* dt, int64_t first, int64_t batch) {
+  return PlaceOf<BY_ROW>::at(t, dt, first, batch);
+}
+
+template <class Pointer>
+Pointer pointer(int64_t address) {
+  return reinterpret_cast<Pointer>(address);
+}

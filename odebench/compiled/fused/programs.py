@@ -1,0 +1,231 @@
+"""Programs that are called as those of the loops are, and run as kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from odebench.compiled.adaptive import Adaptive, columns
+from odebench.compiled.fused.build import built
+from odebench.compiled.fused.rows import NotByRowError, Rows, rows_of
+from odebench.compiled.fused.source import StepForm, source_of
+from odebench.compiled.replay import Placed, Replay, interpolated
+from odebench.compiled.reverse import Reverse, weights_of
+from odebench.numerics import ExplicitRungeKutta
+
+
+def fused(function: Any, arguments: Sequence[Any]) -> Callable[..., Any]:
+    """The program of a loop as a kernel.
+
+    Args:
+        function: an `Adaptive`, a `Replay` or a `Reverse`.
+        arguments: those of its first call.
+
+    Raises:
+        NotByRowError: its field is not element-wise over trajectories, or it has something else that kernels do not.
+    """
+    kinds = {Replay: FusedReplay, Adaptive: FusedAdaptive, Reverse: FusedReverse}
+    return kinds[type(function)](function, arguments)
+
+
+class _Fused:
+    """What all have in common."""
+
+    def __init__(self, function: Any, state: Tensor, tensors: Sequence[Any], takes_over: bool, kernel: str) -> None:
+        solver, lanes = function.solver, function.lanes
+        if type(solver).step is not ExplicitRungeKutta.step or type(solver)._error is not ExplicitRungeKutta._error:
+            raise NotByRowError(f"the solver {solver.name!r} has a step of its own")
+        if state.device.type != "cpu":
+            raise NotByRowError(f"the state is on {state.device}")
+        if lanes.elements is not None:
+            raise NotByRowError("the error norm does not count all elements")
+        self.function, self.lanes, self.solver = function, lanes, solver
+        inside = function.emission.inside and function.outputs
+        self.form = StepForm(tableau=solver.tableau, inside=inside, takes_over=takes_over)
+        time = torch.zeros((1,) * state.dim() if lanes.by_row else (), dtype=lanes.dtype)
+        self.rows: Rows = rows_of(function.graph, function.shape, time, state, tensors)
+        self.run = built(source_of(kernel, self.rows, self.form, state.dtype, lanes.by_row))
+
+    def addresses(self, tensors: Sequence[Tensor]) -> tuple[list[int], list[Tensor]]:
+        """Where the field's tensors lie; and these, to be held while they are read."""
+        held = [tensor.detach().contiguous() for tensor in tensors]
+        return [tensor.data_ptr() for tensor in held], held
+
+
+class FusedReplay(_Fused):
+    """`Replay` as a kernel."""
+
+    def __init__(self, function: Replay, arguments: Sequence[Any]) -> None:
+        inside, tableau = function.emission.inside and function.outputs, function.solver.tableau
+        takes_over = inside and (tableau.fsal or tableau.dense is None)
+        super().__init__(function, arguments[0], arguments[5], takes_over, "replay")
+        self.evaluations = torch.tensor((int(takes_over), self.form.stages))
+
+    def __call__(
+        self, y: Tensor, grid: Tensor, rows: Tensor, kept: Tensor, placed: Sequence[Tensor], tensors: Sequence[Tensor]
+    ) -> tuple[Tensor, ...]:
+        function = self.function
+        y, grid = y.contiguous(), grid.contiguous()
+        end = torch.empty_like(y)
+        count = kept.shape[0] if function.keep else 0
+        states = y.new_empty((count + 1, *y.shape)) if function.keep else y.new_empty(0)
+        given, stored = Placed(*placed) if function.outputs else None, None
+        if given is not None:
+            stored = y.new_empty((given.room.shape[0] + 1, self.form.stored, *y.shape))
+        places, _held = self.addresses(tensors)
+        self.run(
+            (
+                y.shape[0],
+                grid.shape[0],
+                torch.get_num_threads(),
+                count,
+                0 if given is None else given.room.shape[0],
+                y.data_ptr(),
+                grid.data_ptr(),
+                end.data_ptr(),
+                rows.data_ptr(),
+                states.data_ptr(),
+                0 if given is None else given.slots.data_ptr(),
+                0 if stored is None else stored.data_ptr(),
+                *places,
+            )
+        )
+        outputs = y.new_empty(0)
+        if given is not None:
+            outputs = interpolated(function.emission, self.lanes, stored, given, y.dim())
+        return end, states, outputs, self.evaluations
+
+
+class FusedAdaptive(_Fused):
+    """`Adaptive` as a kernel."""
+
+    def __init__(self, function: Adaptive, arguments: Sequence[Any]) -> None:
+        tableau = function.solver.tableau
+        takes_over = tableau.fsal or (function.emission.inside and tableau.dense is None)
+        super().__init__(function, arguments[6][-2], arguments[8], takes_over, "adaptive")
+        self._evaluations = (2 if function.guess else int(takes_over), self.form.stages)
+
+    def __call__(
+        self,
+        ts: Tensor,
+        settings: Tensor,
+        limits: Tensor,
+        room: Tensor,
+        kept: Tensor,
+        fresh: Tensor,
+        state: Sequence[Tensor],
+        given: Tensor,
+        tensors: Sequence[Tensor],
+    ) -> tuple[Any, ...]:
+        function = self.function
+        # The kernel goes on in these.
+        numbers, resting, pending, y, slope = (part.clone(memory_format=torch.contiguous_format) for part in state)
+        shape = tuple(numbers.shape[1:])
+        size, count = room.shape[0], ts.shape[0]
+        grid = numbers.new_empty((size + 1, 2, *shape))
+        states = y.new_empty((kept.shape[0] + 1, *y.shape)) if function.keep else y.new_empty(0)
+        stored, where = None, None
+        if function.outputs:
+            slots = size if self.lanes.by_row else count
+            stored = y.new_empty((slots + 1, self.form.stored, *y.shape))
+            where = pending.new_full((2, count, *shape), -1)
+        counts = torch.empty(7, dtype=torch.int64)
+        counts[5], counts[6] = self._evaluations
+        most, stride = limits.tolist()
+        places, _held = self.addresses(tensors)
+        self.run(
+            (
+                y.shape[0],
+                torch.get_num_threads(),
+                count,
+                most,
+                stride,
+                size,
+                bool(fresh),
+                function.guess,
+                self.solver.interpolates,
+                ts.data_ptr(),
+                settings.data_ptr(),
+                numbers.data_ptr(),
+                resting.data_ptr(),
+                pending.data_ptr(),
+                y.data_ptr(),
+                slope.data_ptr(),
+                grid.data_ptr(),
+                states.data_ptr() if function.keep else 0,
+                0 if stored is None else stored.data_ptr(),
+                0 if where is None else where[0].data_ptr(),
+                0 if where is None else where[1].data_ptr(),
+                counts.data_ptr(),
+                *places,
+            )
+        )
+        outputs = given
+        if where is not None:
+            outputs = function.interpolated(stored, where[0], where[1], columns(ts, numbers[0]), grid, given)
+        return (numbers, resting, pending, y, slope), counts, grid, states, outputs
+
+
+class FusedReverse(_Fused):
+    """`Reverse` as a kernel."""
+
+    def __init__(self, function: Reverse, arguments: Sequence[Any]) -> None:
+        super().__init__(function, arguments[0], arguments[6], False, "reverse")
+        inside, tableau = function.emission.inside and function.outputs, function.solver.tableau
+        ends = inside and (tableau.fsal or tableau.dense is None)
+        self._evaluations = torch.full((), self.form.stages + ends, dtype=torch.int64)
+
+    def __call__(
+        self,
+        cotangent: Tensor,
+        grid: Tensor,
+        states: Tensor,
+        placed: Sequence[Tensor],
+        cotangents: Tensor,
+        gradients: Sequence[Tensor],
+        tensors: Sequence[Tensor],
+    ) -> tuple[Any, ...]:
+        function = self.function
+        cotangent, grid, states = cotangent.contiguous(), grid.contiguous(), states.contiguous()
+        given, weights = None, None
+        if function.outputs:
+            given = Placed(*placed)
+            weights = weights_of(function.emission, self.lanes, given, cotangents, self.form.stored, cotangent)
+        start = torch.empty_like(cotangent)
+        # As many as there can be blocks of one vector each.
+        parts = torch.zeros((cotangent.shape[0], len(self.rows.tensors)), dtype=torch.float64)
+        places, _held = self.addresses(tensors)
+        self.run(
+            (
+                cotangent.shape[0],
+                grid.shape[0],
+                torch.get_num_threads(),
+                0 if given is None else given.room.shape[0],
+                cotangent.data_ptr(),
+                grid.data_ptr(),
+                states.data_ptr(),
+                0 if given is None else given.slots.data_ptr(),
+                0 if weights is None else weights.data_ptr(),
+                start.data_ptr(),
+                parts.data_ptr(),
+                *places,
+            )
+        )
+        return start, self._added(gradients, parts.sum(0)), self._evaluations
+
+    def _added(self, gradients: Sequence[Tensor], sums: Tensor) -> tuple[Tensor, ...]:
+        """The sums over trajectories, added to the gradients of the tensors that they are of."""
+        places = {index: n for n, index in enumerate(self.function.wanted)}
+        totals = [gradient.clone(memory_format=torch.contiguous_format) for gradient in gradients]
+        found: dict[int, list[tuple[int, int]]] = {}
+        for n, (tensor, element) in enumerate(self.rows.tensors):
+            if tensor in places:
+                found.setdefault(places[tensor], []).append((element, n))
+        for index, pairs in found.items():
+            elements, numbers = zip(*pairs, strict=True)
+            flat = totals[index].view(-1)
+            flat[list(elements)] += sums[list(numbers)].to(flat.dtype)
+        return tuple(totals)
