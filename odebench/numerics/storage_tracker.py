@@ -67,6 +67,10 @@ class StorageTracker(TorchDispatchMode):
         return sum(size for key, size in self._counted.items() if key not in kept)
 
     def _see(self, tensor: Tensor, *, made: bool) -> None:
+        while torch._C._functorch.is_functorch_wrapped_tensor(
+            tensor
+        ):  # under vmap and vjp what holds the bytes lies inside
+            tensor = torch._C._functorch.get_unwrapped(tensor)
         if tensor.layout is not torch.strided:
             return
         storage = tensor.untyped_storage()

@@ -152,3 +152,17 @@ def test_every_difference_has_a_named_cause(cell_of):
     """The cell of the quickstart on which they differ; the script compares all of them."""
     found = compare(json.dumps(cell_of("rk4", gradient="direct", model="mlp-field", steps=16).to_json()))
     assert found.cause != "?", found
+
+
+def test_bytes_within_a_vmapped_gradient_are_counted():
+    buffer, y = torch.ones(1000), torch.ones(10, 1000)
+
+    def mean_square(row):
+        kept = buffer.data.clone()  # within `grad` it is a wrapper that has no storage of its own
+        return (row * row * kept).sum()
+
+    with StorageTracker([buffer, y]) as tracker:
+        gradients = torch.func.vmap(torch.func.grad(mean_square))(y)
+    assert torch.equal(gradients, 2 * y)
+    assert tracker.live_bytes == gradients.nbytes
+    assert tracker.peak_bytes >= 2 * gradients.nbytes + buffer.nbytes
