@@ -27,8 +27,17 @@ def fused(function: Any, arguments: Sequence[Any]) -> Callable[..., Any]:
     Raises:
         NotByRowError: its field is not element-wise over trajectories, or it has something else that kernels do not.
     """
-    kinds = {Replay: FusedReplay, Adaptive: FusedAdaptive, Reverse: FusedReverse}
-    return kinds[type(function)](function, arguments)
+    state = arguments[6][-2] if isinstance(function, Adaptive) else arguments[0]
+    return kinds_on(state.device)[type(function)](function, arguments)
+
+
+def kinds_on(device: torch.device) -> dict[type, Callable[[Any, Sequence[Any]], Callable[..., Any]]]:
+    """The program of each loop for states on this device."""
+    if device.type == "cuda":
+        from odebench.compiled.fused.triton_programs import TritonReplay, TritonReverse
+
+        return {Replay: TritonReplay, Adaptive: FusedAdaptive, Reverse: TritonReverse}
+    return {Replay: FusedReplay, Adaptive: FusedAdaptive, Reverse: FusedReverse}
 
 
 class _Fused:
@@ -38,16 +47,20 @@ class _Fused:
         solver, lanes = function.solver, function.lanes
         if type(solver).step is not ExplicitRungeKutta.step or type(solver)._error is not ExplicitRungeKutta._error:
             raise NotByRowError(f"the solver {solver.name!r} has a step of its own")
-        if state.device.type != "cpu":
-            raise NotByRowError(f"the state is on {state.device}")
         if lanes.elements is not None:
             raise NotByRowError("the error norm does not count all elements")
         self.function, self.lanes, self.solver = function, lanes, solver
         inside = function.emission.inside and function.outputs
         self.form = StepForm(tableau=solver.tableau, inside=inside, takes_over=takes_over)
-        time = torch.zeros((1,) * state.dim() if lanes.by_row else (), dtype=lanes.dtype)
+        time = state.new_zeros((1,) * state.dim() if lanes.by_row else (), dtype=lanes.dtype)
         self.rows: Rows = rows_of(function.graph, function.shape, time, state, tensors)
-        self.run = built(source_of(kernel, self.rows, self.form, state.dtype, lanes.by_row))
+        self.run = self._built(kernel, state)
+
+    def _built(self, kernel: str, state: Tensor) -> Callable[..., None]:
+        """The kernel for the device of this state."""
+        if state.device.type != "cpu":
+            raise NotByRowError(f"the state is on {state.device}")
+        return built(source_of(kernel, self.rows, self.form, state.dtype, self.lanes.by_row))
 
     def addresses(self, tensors: Sequence[Tensor]) -> tuple[list[int], list[Tensor]]:
         """Where the field's tensors lie; and these, to be held while they are read."""
