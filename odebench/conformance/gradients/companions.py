@@ -18,7 +18,7 @@ from odebench.contract import Field, GradientMethod, Grid, Solver, State, Step
 from odebench.numerics import ButcherTableau, ExplicitRungeKutta, OneStepSolver
 from odebench.numerics.packing import Packing
 
-Replay = Callable[[Field, State, Sequence[float], Grid], State]
+Replay = Callable[..., State]
 
 _CLOSE = 1e-9
 
@@ -29,7 +29,8 @@ class Companion:
 
     Attributes:
         solver: what the gradient method is given.
-        replay: called as `replay(field, y0, ts, grid)`: the solver's steps on a grid, recorded by autograd.
+        replay: called as `replay(field, y0, ts, grid, inputs=())`: the solver's steps on a grid, recorded by autograd. `inputs` are what the field
+            uses and does not own; only a solver that has gradients of its own asks for them.
     """
 
     solver: Solver
@@ -179,7 +180,7 @@ def _offered(method: GradientMethod) -> list[Solver]:
 
 
 def _solved_again(solver: Solver) -> Replay:
-    return lambda field, y0, ts, grid: solver.solve(field, y0, ts, grid).ys
+    return lambda field, y0, ts, grid, inputs=(): solver.solve(field, y0, ts, grid, inputs).ys
 
 
 def _runge_kutta(stages: int) -> Replay:
@@ -196,10 +197,10 @@ def _runge_kutta(stages: int) -> Replay:
             k.append(field(t + c * dt, y + dt * sum(a * slope for a, slope in zip(row, k, strict=True))))
         return y + dt * sum(b * slope for b, slope in zip(weights, k, strict=True)), k[0]
 
-    return lambda field, y0, ts, grid: _loop(step, field, y0, ts, grid)
+    return lambda field, y0, ts, grid, inputs=(): _loop(step, field, y0, ts, grid)
 
 
-def _two_steps(field: Field, y0: State, ts: Sequence[float], grid: Grid) -> State:
+def _two_steps(field: Field, y0: State, ts: Sequence[float], grid: Grid, inputs: tuple[Tensor, ...] = ()) -> State:
     def step(field: Any, t: Any, dt: Any, y: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:
         slope = field(t, y)
         return y + dt * (1.5 * slope - 0.5 * (slope if before is None else before)), slope

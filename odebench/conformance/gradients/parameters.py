@@ -96,7 +96,15 @@ def check_inputs_that_are_declared(method: GradientMethod) -> str:
     )
     got = gradients_of(solution.ys, sources)
     again = torch.tanh(1.5 * leaf)  # the graph behind the first is gone
-    expected = recorded(companion, lambda t, y: field(t, y) * again - again, y0, TIMES, solution.grid, sources)
+    expected = recorded(
+        companion,
+        lambda t, y: field(t, y) * again - again,
+        y0,
+        TIMES,
+        solution.grid,
+        sources,
+        (again, *field.parameters()),
+    )
     error = demand_close(
         got,
         expected,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from odebench.contract import State
+from odebench.contract import JaxField, State
 
 FLOAT = torch.float64
 
@@ -49,6 +52,16 @@ class WideField(nn.Module):
     def forward(self, t: Tensor, y: Tensor) -> Tensor:
         """dy/dt."""
         return torch.tanh(y @ self.enter) @ self.leave
+
+    def jax_field(self) -> JaxField:
+        """The same in JAX: torch's operations say nothing of a compiled solve."""
+        return JaxField(function=_wide_in_jax)
+
+
+def _wide_in_jax(t: Any, y: Any, p: Mapping[str, Any]) -> Any:
+    import jax.numpy as jnp
+
+    return jnp.tanh(y @ p["enter"]) @ p["leave"]
 
 
 class AwkwardField(SmoothField):

@@ -67,6 +67,7 @@ def recorded(
     ts: Sequence[float],
     grid: Grid | None,
     sources: Mapping[str, Tensor] | None = None,
+    inputs: tuple[Tensor, ...] = (),
 ) -> Gradients:
     """The same gradients by autograd through the plain loop, on the grid that was used."""
     if grid is None:
@@ -76,7 +77,7 @@ def recorded(
             cause="the grid of the solver's solution is not handed on",
             look="where `solve` builds its `Solution`",
         )
-    return gradients_of(companion.replay(field, y0, ts, grid), sources or sources_of(field, y0))
+    return gradients_of(companion.replay(field, y0, ts, grid, inputs), sources or sources_of(field, y0))
 
 
 def gradients_of(ys: State, sources: Mapping[str, Tensor]) -> Gradients:

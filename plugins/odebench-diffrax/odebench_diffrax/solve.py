@@ -48,6 +48,7 @@ class Solve:
 
     Attributes:
         twin: the field in JAX; None where the torch field is called back.
+        autocast: dtype to which torch's autocast takes a field that is called back; None without.
         number: NumPy's dtype of states and times in diffrax.
         rows: of the batch.
         may_tell_steps: whether diffrax can keep the ends of steps beside the states.
@@ -65,6 +66,7 @@ class Solve:
         self._stats = odebench.Stats()
         if self.twin is None:
             declared = None if adjoint is None else adjoint.wanted
+            self.autocast = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
             self._lent = LentField(field, y0, declared=declared, method="" if adjoint is None else adjoint.method)
             self._stats = self._lent.stats
             self._parameters = {} if adjoint is None else {str(n): one for n, one in enumerate(adjoint.wanted)}
@@ -238,7 +240,7 @@ class _Passage:
             return contextlib.nullcontext()
         from odebench_diffrax.torch_field import lending
 
-        return lending(self._solve._lent, self._solve._dtype)
+        return lending(self._solve._lent, self._solve._dtype, self._solve.autocast)
 
     def _refuse_failure(self, reason_of: Callable[[int], str | None]) -> None:
         worst = int(np.asarray(self.told["result"]).max(initial=0))

@@ -24,11 +24,16 @@ class _Lent:
     def __init__(self) -> None:
         self.field: LentField | None = None
         self.dtype = torch.float64
+        self.autocast: torch.dtype | None = None
         self.error: BaseException | None = None
 
     def call(self, work: Callable[..., Any], *arrays: np.ndarray) -> Any:
+        # Threads have an autocast each, and the way back may run where there is none. Nothing is cached: what is cast without a graph
+        # must not be met where there is one.
+        mixed = torch.autocast("cpu", enabled=self.autocast is not None, dtype=self.autocast, cache_enabled=False)
         try:
-            return work(*(torch.from_numpy(np.array(array)) for array in arrays))
+            with mixed:
+                return work(*(torch.from_numpy(np.array(array)) for array in arrays))
         except BaseException as error:
             self.error = error  # what JAX raises in its place does not hold it
             raise
@@ -38,10 +43,10 @@ _lent = _Lent()
 
 
 @contextmanager
-def lending(field: LentField, dtype: torch.dtype) -> Iterator[None]:
-    """Programs that run here call `field`, on states of this dtype; what it raises is raised here."""
-    before = _lent.field, _lent.dtype
-    _lent.field, _lent.dtype, _lent.error = field, dtype, None
+def lending(field: LentField, dtype: torch.dtype, autocast: torch.dtype | None) -> Iterator[None]:
+    """Programs that run here call `field`, on states of this dtype and under autocast to that one; what it raises is raised here."""
+    before = _lent.field, _lent.dtype, _lent.autocast
+    _lent.field, _lent.dtype, _lent.autocast, _lent.error = field, dtype, autocast, None
     log = logging.getLogger("jax._src.callback")  # would print what is raised here
     silent, log.disabled = log.disabled, True
     try:
@@ -52,7 +57,8 @@ def lending(field: LentField, dtype: torch.dtype) -> Iterator[None]:
         raise
     finally:
         log.disabled = silent
-        _lent.field, _lent.dtype, _lent.error = *before, None
+        _lent.field, _lent.dtype, _lent.autocast = before
+        _lent.error = None
 
 
 def call_back(t: Any, y: Any, p: Mapping[str, Any]) -> Any:
