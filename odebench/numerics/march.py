@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -97,17 +98,24 @@ def march_on_grid(
     check_outputs(solver.interpolates, solver.name, ts, outputs, len(starts))
     ys: list[Tensor] = [y] + [y] * (len(ts) - 1)
     carry = start(solver, field, starts[0], y)
-    for n, (t, dt) in enumerate(zip(starts, lengths, strict=True)):
+    spans = list(zip(starts, lengths, strict=True))
+    # Runs of steps of which nothing is asked between; a step in which outputs lie is a run of its own.
+    runs = {0, len(spans), *range(0, len(spans), ANNOUNCED_STEPS), *outputs, *(n + 1 for n in outputs)}
+    for n, stop in itertools.pairwise(sorted(runs)):
         if n % ANNOUNCED_STEPS == 0:
             announce(solver, field, starts[n : n + ANNOUNCED_STEPS], lengths[n : n + ANNOUNCED_STEPS])
         here = outputs.get(n, ())
+        if visit is None and not here:
+            y, carry = solver.advance(field, spans[n:stop], y, carry)
+            continue
         inside = bool(here) and here[0][1] != 1.0
-        step = solver.step(field, t, dt, y, carry, dense=inside)
-        if visit is not None:
-            visit(t, dt, y, carry)
-        y, carry = step.y1, step.carry
-        for index, theta in here:
-            ys[index] = y if theta == 1.0 else solver.interpolate(step.dense, theta)
+        for t, dt in spans[n:stop]:
+            step = solver.step(field, t, dt, y, carry, dense=inside)
+            if visit is not None:
+                visit(t, dt, y, carry)
+            y, carry = step.y1, step.carry
+            for index, theta in here:
+                ys[index] = y if theta == 1.0 else solver.interpolate(step.dense, theta)
     return March(ys, grid, 0)
 
 
@@ -119,7 +127,12 @@ def march_adaptively(
     direction = 1.0 if end > t else -1.0
     control, norm = StepControl(tolerance, solver.error_order), ErrorNorm(tolerance, y)
     smallest = tolerance.min_step or 16 * 2.2e-16 * max(abs(t), abs(end))
-    interpolates = solver.interpolates
+    interpolates, nodes, step_once, is_cache = (
+        solver.interpolates,
+        solver.nodes,
+        solver.step,
+        solver.carry_is == "cache",
+    )
     ys: list[Tensor] = [y] + [y] * (len(ts) - 1)
     pending, starts, lengths, rejected, error = 1, [], [], 0, 0.0
 
@@ -147,7 +160,9 @@ def march_adaptively(
             raise diverged(why, solver, t, ts, starts, lengths)
         ahead = target if last else t + dt
         inside = interpolates and direction * (ahead - ts[pending]) > CLOSE * abs(dt)
-        step = solver.step(field, t, dt, y, carry, error=True, dense=inside)
+        if nodes:
+            field.announce([t + c * dt for c in nodes])
+        step = step_once(field, t, dt, y, carry, error=True, dense=inside)
         error = norm(step.error, step.y1)
         if not error <= 1.0:
             rejected += 1
@@ -164,7 +179,7 @@ def march_adaptively(
             pending += 1
         factor = control.accepted(error)
         y, carry = step.y1, step.carry
-        if last and solver.carry_is == "cache" and t + dt != target:
+        if last and is_cache and t + dt != target:
             carry = None  # it was computed one rounding away from where the next step starts, and repeated steps would see that
         t = ahead
         # A step cut short to meet an output time says nothing against the length that was planned.

@@ -64,6 +64,20 @@ class OneStepSolver(Solver):
             The step. Its tensors are new: y is not changed.
         """
 
+    def advance(
+        self, field: TimedField, spans: Sequence[tuple[float, float]], y: Tensor, carry: Any = None
+    ) -> tuple[Tensor, Any]:
+        """The state and the carry after several steps, of which nothing else is asked: what `step` gives, one after the other.
+
+        Args:
+            field, y, carry: as in `step`.
+            spans: start and length of each step.
+        """
+        for t, dt in spans:
+            step = self.step(field, t, dt, y, carry)
+            y, carry = step.y1, step.carry
+        return y, carry
+
     def interpolate(self, dense: Any, theta: float) -> Tensor:
         """The state at t + theta·dt from what `step` returned as `dense`; needed where `interpolant_order` is not 0."""
         raise IncompatibleError(f"Solver {self.name!r} has no interpolant.")

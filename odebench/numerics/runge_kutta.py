@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -14,6 +15,9 @@ from odebench.numerics.interpolation import Hermite, StagePolynomial, nonzero_te
 from odebench.numerics.one_step import OneStepSolver
 from odebench.numerics.tableau import ButcherTableau
 from odebench.numerics.timed_field import TimedField
+from odebench.numerics.written_out import written_out
+
+_PREPARED = ("_fsal", "_rows", "_b", "_b_error", "_written_out")
 
 
 class ExplicitRungeKutta(OneStepSolver):
@@ -53,12 +57,25 @@ class ExplicitRungeKutta(OneStepSolver):
         self.nodes = tuple(dict.fromkeys(tableau.c_floats))
         self.error_order = 0 if tableau.embedded_order is None else min(tableau.order, tableau.embedded_order) + 1
         self.interpolant_order = 3 if tableau.dense is None else tableau.dense_order
-        # Plain tuples of floats: attribute look-ups of the exact tableau have no place in the step.
-        rows = map(nonzero_terms, tableau.a_floats)
-        self._stages = tuple(zip(tableau.c_floats, rows, strict=True))[1:]
+        self._prepare()
+
+    def _prepare(self) -> None:
+        tableau = self.tableau
+        self._fsal = tableau.fsal
+        rows = tuple(zip(tableau.c_floats, map(nonzero_terms, tableau.a_floats), strict=True))[1:]
+        self._rows = rows[:-1] if self._fsal else rows
         self._b = nonzero_terms(tableau.b_floats)
         self._b_error = nonzero_terms(tableau.b_error_floats or ())
-        self._fsal = tableau.fsal
+        # For lengths that are floats. Tensors of lengths, one for each row, go through the terms.
+        self._written_out = written_out(self._rows, self._b, self._b_error)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what is made of the tableau, functions among it, which no pickle takes."""
+        return {name: value for name, value in vars(self).items() if name not in _PREPARED}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._prepare()
 
     def step(
         self,
@@ -72,13 +89,18 @@ class ExplicitRungeKutta(OneStepSolver):
         dense: bool = False,
     ) -> Step:
         """One step; the stage at the end of a first-same-as-last method is evaluated only where it is asked for."""
-        k = [field(t, y) if carry is None else carry]
         function, times = field.function, field.times
-        stages = self._stages[:-1] if self._fsal else self._stages
-        for c, row in stages:
-            k.append(function(times[t + c * dt], weighted_sum(y, k, dt, row)))
-        field.evaluations += len(stages)
-        y1 = weighted_sum(y, k, dt, self._b)
+        if carry is None:
+            field.evaluations += 1
+            carry = function(times[t], y)
+        if type(dt) is float:
+            y1, k = self._written_out.stages(function, times, t, dt, y, carry)
+        else:
+            k = [carry]
+            for c, row in self._rows:
+                k.append(function(times[t + c * dt], weighted_sum(y, k, dt, row)))
+            y1 = weighted_sum(y, k, dt, self._b)
+        field.evaluations += len(self._rows)
         if not (error or dense):
             return Step(y1)
         end = None
@@ -93,6 +115,17 @@ class ExplicitRungeKutta(OneStepSolver):
             self._dense(dt, y, y1, k, end) if dense else None,
         )
 
+    def advance(
+        self, field: TimedField, spans: Sequence[tuple[float, float]], y: Tensor, carry: Any = None
+    ) -> tuple[Tensor, Any]:
+        """As `OneStepSolver.advance` says."""
+        while spans and field.watched:  # until the field has been looked at, which ends at a step's end
+            step = self.step(field, *spans[0], y, carry)
+            y, carry, spans = step.y1, None, spans[1:]
+        y = self._written_out.steps(field.function, field.times, spans, y, carry)
+        field.evaluations += len(spans) * (1 + len(self._rows)) - (carry is not None)
+        return y, None
+
     def interpolate(self, dense: Hermite | StagePolynomial, theta: float) -> Tensor:
         """The state at the share `theta` of the step."""
         return dense.at(theta)
@@ -100,6 +133,8 @@ class ExplicitRungeKutta(OneStepSolver):
     def _error(self, dt: float | Tensor, k: list[Tensor]) -> Tensor:
         if torch.is_grad_enabled():  # step sizes are constants: nothing differentiates the estimate
             k = [stage.detach() for stage in k]
+        if type(dt) is float:
+            return self._written_out.estimate(dt, k)
         index, coefficient = self._b_error[0]
         start = torch.mul(k[index], dt * coefficient)
         return weighted_sum(start, k, dt, self._b_error[1:])

@@ -24,10 +24,12 @@ class ErrorNorm:
         atol = tolerance.atol or torch.finfo(self._size.dtype).tiny
         self._atol = torch.scalar_tensor(atol, dtype=self._size.dtype, device=y0.device)
         self._proposed = self._size
+        self._root = math.sqrt(y0.numel() if self._elements is None else min(self._elements, y0.numel()))
+        self._is_half = self._size.dtype in (torch.float16, torch.bfloat16)
 
     def __call__(self, error: Tensor, y1: Tensor) -> float:
         """The norm of `error` for the proposed state; one synchronisation with the device."""
-        self._proposed = y1.detach().abs()
+        self._proposed = (y1.detach() if y1.requires_grad else y1).abs()
         return self.of(error, torch.maximum(self._size, self._proposed))
 
     def accept(self) -> None:
@@ -39,12 +41,9 @@ class ErrorNorm:
         ratio = value / torch.add(self._atol, self._size if size is None else size, alpha=self._rtol)
         if self._elements is not None:
             ratio = ratio.reshape(-1)[: self._elements]
-        count = ratio.numel()
-        if count == 0:
-            return 0.0
-        if ratio.dtype in (torch.float16, torch.bfloat16):
+        if self._is_half:
             ratio = ratio.float()
-        return torch.linalg.vector_norm(ratio).item() / math.sqrt(count)
+        return torch.linalg.vector_norm(ratio).item() / self._root if self._root else 0.0
 
 
 class StepControl:

@@ -38,6 +38,11 @@ class TimedField:
         self.evaluations = 0
         self.rows_interact: bool | None = None
 
+    @property
+    def watched(self) -> bool:
+        """Whether the calls of the field are still looked at; `function` is another one afterwards."""
+        return isinstance(self.function, functools.partial) and self.function.func is _watched
+
     def announce(self, times: Sequence[float]) -> None:
         """Prepare the tensors of these times, and forget the earlier ones."""
         self.times.prepare(times)
@@ -55,7 +60,7 @@ class _Times(dict[float, Tensor]):
         self._dtype, self._device = dtype, device
 
     def prepare(self, times: Sequence[float]) -> None:
-        table = torch.tensor(times, dtype=torch.float64).to(device=self._device, dtype=self._dtype)
+        table = torch.tensor(times, dtype=self._dtype, device=self._device)
         self.clear()
         self.update(zip(times, table.unbind(), strict=True))
 

@@ -112,9 +112,9 @@ SOLVERS = (
     ),
     Mutation(
         "a stage's time",
-        "numerics/runge_kutta.py",
-        "k.append(function(times[t + c * dt], weighted_sum(y, k, dt, row)))",
-        "k.append(function(times[t + dt], weighted_sum(y, k, dt, row)))",
+        "numerics/written_out.py",
+        "field(times[t + {c!r} * h], {_sum(terms)})",
+        "field(times[t + h], {_sum(terms)})",
         ("solver:rk4",),
     ),
     Mutation(
