@@ -25,7 +25,7 @@ from odebench.compiled.field_graph import FieldGraph, told
 from odebench.compiled.fresh import numbers_are_constant
 from odebench.compiled.lanes import Lanes
 from odebench.compiled.march import Solved, solve_adaptively, solve_on_grid
-from odebench.compiled.program import BACKEND
+from odebench.compiled.program import form
 from odebench.compiled.setting import Setting, setting_of
 from odebench.compiled.traced_field import Shape
 from odebench.contract import Field, GridRequest, Solution, Solver, State, Tolerance
@@ -281,7 +281,7 @@ def _restored(description: dict[str, Any], tensors: tuple[Any, ...], folder: Pat
     )
     tensors = tuple(tensor.to(device) if isinstance(tensor, Tensor) else tensor for tensor in tensors)
     for program in description["programs"]:
-        graph.programs[BACKEND, (*program["kind"], *setting.key)] = _program_in(folder / program["file"])
+        graph.programs[form(), (*program["kind"], *setting.key)] = _program_in(folder / program["file"])
     return CompiledSolver(
         solver={"name": solver.name, **named["parameters"]}, setting=setting, tensors=tensors, folder=folder
     )

@@ -81,10 +81,15 @@ class Program:
 
 def program_of(graph: FieldGraph, key: Hashable, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
     """The program of this field and this key, made at the first call."""
-    program = graph.programs.get((BACKEND, key))
+    program = graph.programs.get((form(), key))
     if program is None:
-        program = graph.programs[BACKEND, key] = (graph.translate or Program)(make())
+        program = graph.programs[form(), key] = (graph.translate or Program)(make())
     return program
+
+
+def form() -> tuple[str, bool]:
+    """What programs are made of, while tests choose."""
+    return BACKEND, FUSED
 
 
 def free(tensor: Tensor, *dimensions: int) -> Tensor:

@@ -52,3 +52,4 @@ def graphs_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs are traced, functionalised and interpreted, but not translated to C++, which takes most of the time."""
     monkeypatch.setattr(program, "BACKEND", "aot_eager")
     monkeypatch.setattr(program, "OPTIONS", None)
+    monkeypatch.setattr(program, "FUSED", False)

@@ -119,7 +119,10 @@ def test_without_an_interpolant_of_its_order_a_solver_steps_to_each_output_time(
 
 
 @pytest.mark.slow
-def test_translated_to_c_the_solution_is_the_closed_form_and_gradients_are_those_of_eager(field, y0) -> None:
+def test_translated_to_c_the_solution_is_the_closed_form_and_gradients_are_those_of_eager(
+    field, y0, monkeypatch
+) -> None:
+    monkeypatch.setattr(program, "FUSED", False)
     solution = assert_same(field, y0, FIVE, solver="dopri5", rtol=1e-8)
     for n, t in enumerate(FIVE):
         assert distance(solution.ys[n], field.solution(t, y0)) < 1e-6

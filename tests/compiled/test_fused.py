@@ -1,0 +1,154 @@
+"""Fields that are element-wise over trajectories, as kernels: what eager solves give, to rounding."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import odebench
+from odebench.compiled import program
+from odebench.compiled.fused.programs import FusedAdaptive, FusedReplay, FusedReverse, fused
+from odebench.compiled.fused.rows import NotByRowError
+from odebench.errors import DivergedError
+from tests.compiled.conftest import Turning
+from tests.compiled.test_parity import FIVE, TWO, assert_same, distance
+
+
+@pytest.fixture
+def kernels(monkeypatch) -> list[object]:
+    """What becomes of programs while a test runs: kernels, or reasons why not."""
+    made = []
+
+    def recording(function, arguments):
+        try:
+            made.append(fused(function, arguments))
+        except NotByRowError as reason:
+            made.append(str(reason))
+            raise
+        return made[-1]
+
+    monkeypatch.setattr("odebench.compiled.fused.programs.fused", recording)
+    return made
+
+
+def test_solves_and_their_gradients_are_kernels(y0, kernels) -> None:
+    class Fresh(Turning):
+        """Of which there is no program yet."""
+
+    for how in ({"solver": "rk4", "steps": 3}, {"solver": "dopri5", "rtol": 1e-3}):
+        odebench.solve(Fresh(), y0, TWO, compile=True, **how).y1.sum().backward()
+    assert [type(kernel) for kernel in kernels] == [FusedReplay, FusedReverse, FusedAdaptive, FusedReverse]
+
+
+@pytest.mark.parametrize(
+    ("ts", "how"),
+    [
+        pytest.param(TWO, {"solver": "rk4", "steps": 7, "gradient": "sqrt-checkpoint"}, id="two levels"),
+        pytest.param((2.0, 0.5), {"solver": "rk4", "step_size": 0.4}, id="backwards, a shorter last step"),
+        pytest.param(FIVE, {"solver": "rk4", "steps": 6}, id="the cubic between steps"),
+        pytest.param(FIVE, {"solver": "tsit5", "steps": 6}, id="tsit5 with output times inside"),
+        pytest.param(FIVE, {"solver": "dopri5", "rtol": 1e-6}, id="adaptive, with output times inside"),
+        pytest.param(FIVE, {"solver": "bosh3", "rtol": 1e-6, "batch": "per-sample"}, id="per sample"),
+    ],
+)  # fmt: skip
+def test_states_steps_counts_and_gradients_are_those_of_eager(field, y0, ts, how) -> None:
+    assert_same(field, y0, ts, **how)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64, 131])
+def test_batches_of_all_sizes_are_those_of_eager(field, batch) -> None:
+    y0 = torch.randn(batch, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(batch))
+    assert_same(field, y0, TWO, solver="rk4", steps=7)
+    assert_same(field, y0, FIVE, solver="dopri5", rtol=1e-6)
+
+
+def test_on_a_fixed_grid_states_are_those_of_eager_bit_for_bit(y0) -> None:
+    field = lambda t, y: torch.stack((y[:, 1], 2.0 * (1.0 - y[:, 0] * y[:, 0]) * y[:, 1] - y[:, 0]), 1)  # noqa: E731
+    for dtype in (torch.float64, torch.float32):
+        start = (0.5 * y0).to(dtype)
+        solve = lambda compiled: odebench.solve(field, start, TWO, solver="rk4", steps=40, compile=compiled).y1  # noqa: E731, B023
+        assert torch.equal(solve(True), solve(False))
+
+
+class Three(nn.Module):
+    """A tuple of two tensors, a small matrix, and a number that is not used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matrix = nn.Parameter(torch.tensor([[0.0, -1.0], [1.0, -0.1]], dtype=torch.float64))
+        self.unused = nn.Parameter(torch.ones((), dtype=torch.float64))
+
+    def forward(self, t: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        y, z = state
+        return y @ self.matrix.T * torch.exp(-z), torch.tanh(y.sum(1, keepdim=True)) * torch.cos(t)
+
+
+def test_a_tuple_is_a_state_and_what_is_not_used_gets_no_gradient() -> None:
+    field, generator = Three(), torch.Generator().manual_seed(7)
+    state = tuple(torch.randn(5, n, dtype=torch.float64, generator=generator) for n in (2, 1))
+    results = []
+    for compiled in (True, False):
+        starts = tuple(part.clone().requires_grad_() for part in state)
+        y, z = odebench.solve(field, starts, TWO, solver="tsit5", rtol=1e-6, compile=compiled).y1
+        loss = y.square().sum() + z.sum()
+        results.append(torch.autograd.grad(loss, [*starts, *field.parameters()], allow_unused=True))
+    assert results[0][3] is None and results[1][3] is None
+    for one, other in zip(results[0][:3], results[1][:3], strict=True):
+        assert distance(one, other) < 1e-12
+
+
+def test_threads_change_nothing(field) -> None:
+    y0 = torch.randn(1000, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found, threads = [], torch.get_num_threads()
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            x = y0.clone().requires_grad_()
+            solution = odebench.solve(field, x, FIVE, solver="dopri5", rtol=1e-6, compile=True)
+            gradients = torch.autograd.grad(solution.ys.square().sum(), [x, *field.parameters()])
+            found.append((solution.ys.detach(), *gradients))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
+def test_states_that_are_not_contiguous_and_weights_that_change_are_taken(field, y0) -> None:
+    solve = lambda y: odebench.solve(field, y, TWO, solver="rk4", steps=9, compile=True).y1.detach()  # noqa: E731
+    assert torch.equal(solve(y0.T.contiguous().T), solve(y0))
+    first = solve(y0)
+    with torch.no_grad():
+        field.speed.fill_(0.5)
+    expected = odebench.solve(field, y0, TWO, solver="rk4", steps=9).y1.detach()
+    assert distance(solve(y0), expected) < 1e-14
+    assert distance(first, expected) > 0.1
+
+
+def test_a_field_that_is_not_element_wise_over_trajectories_stays_a_loop(y0, kernels, monkeypatch) -> None:
+    monkeypatch.setattr(program, "BACKEND", "aot_eager")
+    monkeypatch.setattr(program, "OPTIONS", None)
+    field = lambda t, y: y.mean(0) - y  # noqa: E731
+    with torch.no_grad():
+        compiled = odebench.solve(field, y0, TWO, solver="rk4", steps=5, compile=True)
+        assert distance(compiled.y1, odebench.solve(field, y0, TWO, solver="rk4", steps=5).y1) < 1e-13
+    assert kernels == ["trajectories are taken apart or together"]
+
+
+def test_divergence_and_too_many_steps_are_told(field, y0) -> None:
+    with pytest.raises(DivergedError, match="not finite"):
+        odebench.solve(lambda t, y: torch.where(t < 0.5, -y, torch.nan), y0, TWO, rtol=1e-6, compile=True)
+    grid = odebench.Tolerance(rtol=1e-8, atol=1e-8, max_steps=5)
+    with pytest.raises(DivergedError, match="5 steps were not enough"):
+        odebench.solve(field, y0, TWO, grid=grid, compile=True)
+
+
+def test_more_steps_than_find_room_go_on_in_a_second_run(field, y0, monkeypatch) -> None:
+    monkeypatch.setattr("odebench.compiled.march.FIRST_ROOM", 8)
+    solution = assert_same(field, y0, FIVE, solver="dopri5", rtol=1e-9)
+    assert solution.grid.steps > 3 * 8
+
+
+def test_the_seconds_of_a_build_are_counted_once(y0) -> None:
+    field = Turning(speed=1.0)
+    solve = lambda: odebench.solve(lambda t, y: field(t, y) * 1.0625, y0, TWO, solver="heun", steps=3, compile=True)  # noqa: E731
+    assert solve().stats.compile_s > 0.0
