@@ -221,6 +221,61 @@ def test_the_tableau_by_which_a_grid_is_replayed_is_diffraxs_own():
     assert ReversibleHeun().tableau is None
 
 
+def test_on_the_way_back_a_field_that_is_called_back_is_under_autocast_again():
+    seen = []
+
+    class Mixed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.tensor([[0.5, -0.2], [0.1, 0.3]]))
+
+        def forward(self, t, y):
+            product = y @ self.weight
+            seen.append(product.dtype)
+            return product.to(y.dtype)
+
+    field, y0 = Mixed(), start(torch.float32).requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        ys = RecursiveCheckpoint().solve(Heun(), field, y0, [0.0, 1.0], odebench.StepSize(steps=4)).ys
+    there = len(seen)
+    gradient = torch.autograd.grad(ys[-1].sum(), field.weight)[0]
+    assert set(seen) == {torch.bfloat16} and len(seen) > there
+    assert gradient.isfinite().all() and gradient.abs().min() > 0.1
+
+
+def test_diffraxs_leapfrog_does_not_see_the_adjoint_jump():
+    """Where this fails, `Backsolve.supports` need not refuse it any longer."""
+    import diffrax
+    import jax
+    import jax.numpy as jnp
+
+    times = jnp.array([0.5, 1.0])
+
+    def gradient(solver, steps, adjoint):
+        def total(rate):
+            term = diffrax.ODETerm(lambda t, y, rate: jnp.tanh(rate * y) * jnp.cos(t))
+            found = diffrax.diffeqsolve(
+                term,
+                solver,
+                0.0,
+                1.0,
+                1 / steps,
+                jnp.array([0.5, -0.3]),
+                rate,
+                saveat=diffrax.SaveAt(ts=times),
+                adjoint=adjoint,
+            )
+            return (found.ys**2).sum()
+
+        return float(jax.grad(total)(1.3))
+
+    exact = gradient(diffrax.Tsit5(), 100, diffrax.DirectAdjoint())
+    assert gradient(diffrax.LeapfrogMidpoint(), 64, diffrax.DirectAdjoint()) == pytest.approx(exact, rel=1e-3)
+    for steps in (16, 64):
+        off = gradient(diffrax.LeapfrogMidpoint(), steps, diffrax.BacksolveAdjoint()) / exact - 1
+        assert off == pytest.approx(-0.235, abs=0.01)
+
+
 def test_what_diffrax_cannot_do_is_refused_in_words():
     field, y0 = decay(), start()
     with pytest.raises(IncompatibleError, match="cannot follow a tolerance"):
@@ -230,6 +285,7 @@ def test_what_diffrax_cannot_do_is_refused_in_words():
     with pytest.raises(IncompatibleError, match="are no parameters of the field"):
         stranger = torch.ones((), dtype=torch.float64, requires_grad=True)
         Backsolve().solve(Dopri5(), field, y0, [0.0, 1.0], TOLERANCE, (stranger,))
+    assert "24 % off" in Backsolve().supports(LeapfrogMidpoint()) and Backsolve().supports(Heun()) is None
     with pytest.raises(DivergedError, match="of 3 steps: diffrax says"), torch.no_grad():
         Dopri5(max_steps=3).solve(field, y0, [0.0, 9.0], TOLERANCE)
     with pytest.raises(IncompatibleError, match="chunk is 0"):
