@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -14,9 +14,11 @@ from odebench.contract import Field, GradientMethod, Grid, GridRequest, Solution
 from odebench.errors import IncompatibleError
 from odebench.gradients.adjoint_equation import as_dtype, common_dtype, refuse_noise, slopes
 from odebench.gradients.recorded_call import Call, differentiated_once, record
+from odebench.numerics import OneStepSolver
+from odebench.numerics.packing import Packing
 from odebench.numerics.timed_field import time_dtype
 
-PIECE = 16
+PIECE = 64
 """Steps of a grid that are walked backward in one solve."""
 
 
@@ -135,18 +137,23 @@ class _Adjoint(torch.autograd.Function):
         dtype = common_dtype((*ys, *others))  # all of it is one state
         adjoint = [g[-1].to(dtype) for g in given]
         totals = [torch.zeros_like(tensor, dtype=dtype) for tensor in others]
-        augmented = _augmented(call, ys[0].dtype, others)
         counted = 2 * sum(y[0].numel() for y in ys)
         now = call.recomputation.mark()
         for i in range(len(call.ts) - 1, 0, -1):
             z = tuple(leaf.to(dtype, copy=True) for leaf in (*(y[i] for y in ys), *adjoint, *totals))
             adjoint = totals = None  # in z now, and dropped with it
+            packing = Packing(z)
+            augmented = _augmented(call, packing, ys[0].dtype, others)
+            # A solver of ours steps one tensor, and is spared the taking apart of what does not feed back.
+            one = isinstance(call.solver, OneStepSolver)
+            z, field = (packing.pack(z), augmented) if one else (z, _of_tuples(augmented, packing))
             for span, request in call.method.way_back(call, call.ts[i], call.ts[i - 1], counted):
-                solution = call.solver.solve(augmented, z, span, request)
+                solution = call.solver.solve(field, z, span, request)
                 # Copies, so that no piece keeps the outputs of the one before alive.
-                z = tuple(leaf[-1].clone() for leaf in solution.ys)
+                z = solution.ys[-1].clone() if one else tuple(leaf[-1].clone() for leaf in solution.ys)
                 call.stats.evaluations_backward += solution.stats.evaluations_forward
                 del solution
+            z = packing.unpack(z) if one else z
             adjoint = [a + g[i - 1] for a, g in zip(z[call.leaves : 2 * call.leaves], given, strict=True)]
             totals = z[2 * call.leaves :]
         call.recomputation.restore(now)
@@ -154,16 +161,24 @@ class _Adjoint(torch.autograd.Function):
         return None, *(as_dtype(gradient, tensor.dtype) for gradient, tensor in gradients)
 
 
-def _augmented(call: Call, dtype: torch.dtype, others: Sequence[Tensor]) -> Field:
-    """The field of (y, a, gradients of parameters and inputs)."""
+def _augmented(call: Call, packing: Packing, dtype: torch.dtype, others: Sequence[Tensor]) -> Callable[..., Tensor]:
+    """The field of (y, a, gradients of parameters and inputs), all in one tensor; the gradients are not looked at."""
+    count, shapes = call.leaves, packing.shapes
+    sizes = [*packing.sizes[: 2 * count], sum(packing.sizes[2 * count :])]
 
-    def augmented(t: Tensor, z: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        y = [as_dtype(leaf, dtype) for leaf in z[: call.leaves]]
+    def augmented(t: Tensor, z: Tensor) -> Tensor:
+        leaves = [leaf.view(shape) for leaf, shape in zip(z.split_with_sizes(sizes), shapes[: 2 * count], strict=False)]
+        y = [as_dtype(leaf, dtype) for leaf in leaves[:count]]
         with torch.no_grad():
-            f, adjoint = slopes(call, t.to(time_dtype(dtype)), y, z[call.leaves : 2 * call.leaves], others)
-        return *f, *adjoint
+            f, adjoint = slopes(call, t.to(time_dtype(dtype)), y, leaves[count:], others)
+        return torch.cat([slope.reshape(-1) for slope in (*f, *adjoint)])
 
     return augmented
+
+
+def _of_tuples(augmented: Callable[..., Tensor], packing: Packing) -> Field:
+    """The same field for a solver that is to see what belongs together."""
+    return lambda t, z: packing.unpack(augmented(t, packing.pack(z)))
 
 
 def _points_between(grid: Grid, start: float, end: float) -> list[float]:

@@ -127,12 +127,7 @@ def march_adaptively(
     direction = 1.0 if end > t else -1.0
     control, norm = StepControl(tolerance, solver.error_order), ErrorNorm(tolerance, y)
     smallest = tolerance.min_step or 16 * 2.2e-16 * max(abs(t), abs(end))
-    interpolates, nodes, step_once, is_cache = (
-        solver.interpolates,
-        solver.nodes,
-        solver.step,
-        solver.carry_is == "cache",
-    )
+    interpolates, take_step, is_cache = solver.interpolates, solver.step, solver.carry_is == "cache"
     ys: list[Tensor] = [y] + [y] * (len(ts) - 1)
     pending, starts, lengths, rejected, error = 1, [], [], 0, 0.0
 
@@ -160,9 +155,7 @@ def march_adaptively(
             raise diverged(why, solver, t, ts, starts, lengths)
         ahead = target if last else t + dt
         inside = interpolates and direction * (ahead - ts[pending]) > CLOSE * abs(dt)
-        if nodes:
-            field.announce([t + c * dt for c in nodes])
-        step = step_once(field, t, dt, y, carry, error=True, dense=inside)
+        step = take_step(field, t, dt, y, carry, error=True, dense=inside)
         error = norm(step.error, step.y1)
         if not error <= 1.0:
             rejected += 1

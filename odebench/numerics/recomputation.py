@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import NamedTuple
 
 import torch
@@ -54,8 +54,7 @@ class Recomputation:
         # `.data`: reading and writing buffers here is no part of any graph, and must not look like a change to autograd.
         return Mark(tuple(random), tuple(buffer.data.clone() for buffer in self._buffers))
 
-    @contextmanager
-    def replay(self, mark: Mark | None, *, taped: bool = True) -> Iterator[None]:
+    def replay(self, mark: Mark | None, *, taped: bool = True) -> AbstractContextManager[None]:
         """Compute in the circumstances of `mark`.
 
         Args:
@@ -63,6 +62,12 @@ class Recomputation:
                 it draws and changes nothing either.
             taped: whether a graph is recorded.
         """
+        if mark is None and not self._autocast_takes_part():
+            return torch.enable_grad() if taped else torch.no_grad()
+        return self._replay(mark, taped)
+
+    @contextmanager
+    def _replay(self, mark: Mark | None, taped: bool) -> Iterator[None]:
         now = None if mark is None else self.mark()
         try:
             if mark is not None:
@@ -80,6 +85,9 @@ class Recomputation:
             torch.cuda.set_rng_state(mark.random[1], self.device)
         for buffer, value in zip(self._buffers, mark.buffers, strict=True):
             buffer.data.copy_(value)
+
+    def _autocast_takes_part(self) -> bool:
+        return any(enabled or torch.is_autocast_enabled(kind) for kind, (enabled, _) in self._autocast.items())
 
     def _autocast_as_before(self, taped: bool) -> ExitStack:
         # A parameter that is converted without a graph must not be handed on to where there is one.

@@ -176,8 +176,8 @@ SOLVERS = (
     Mutation(
         "an undercounted evaluation",
         "numerics/runge_kutta.py",
-        "field.evaluations += len(stages)",
-        "field.evaluations += len(stages) - 1",
+        "        field.evaluations += len(self._rows)\n",
+        "        field.evaluations += len(self._rows) - 1\n",
         ("solver:rk4",),
     ),
     Mutation(
@@ -189,10 +189,10 @@ SOLVERS = (
     ),
     Mutation(
         "with a graph, stages are summed in another order",
-        "numerics/interpolation.py",
-        "    if not terms:\n        return y\n",
-        "    if not terms:\n        return y\n    if torch.is_grad_enabled():\n"
-        "        return sum((derivatives[i] * (dt * c) for i, c in reversed(terms)), 0.0 * y) + y\n",
+        "numerics/runge_kutta.py",
+        "            y1, k = self._written_out.stages(function, times, t, dt, y, carry)\n",
+        "            y1, k = self._written_out.stages(function, times, t, dt, y, carry)\n"
+        "            y1 = y + (y1 - y) if torch.is_grad_enabled() else y1\n",
         ("solver:bosh3",),
     ),
     Mutation(
