@@ -137,15 +137,16 @@ def _solve(plan: Plan, function: Callable[..., Any]) -> Callable[..., tuple[Any,
         states = diffrax.SubSaveAt(t0=True, t1=True, ts=ts[1:-1] if len(ts) > 2 else None)
         saved = [states, diffrax.SubSaveAt(steps=True, fn=_nothing)] if plan.tells_steps else states
         direction = jnp.where(ts[-1] > ts[0], 1.0, -1.0).astype(dtype)
+        # The adjoint equation has a part for each array of floats in `args`, so that what needs no gradient goes there as bits: it may
+        # not be closed over, since the adjoint's program is another one.
         found = diffrax.diffeqsolve(
-            # The adjoint equation has a part for each array in `args`, so that what needs no gradient is no part of these.
-            diffrax.ODETerm(lambda t, y, differentiated: field(t, y, {**constant, **differentiated})),
+            diffrax.ODETerm(lambda t, y, p: field(t, y, {**_floats(p[1], constant), **p[0]})),
             _solver(plan),
             ts[0],
             ts[-1],
             direction * control["first_step"] if "first_step" in control else None,
             y0,
-            differentiated,
+            (differentiated, _bits(constant)),
             saveat=diffrax.SaveAt(subs=saved),
             stepsize_controller=_controller(plan, control),
             adjoint=_adjoint(plan, control),
@@ -175,6 +176,24 @@ def _solve(plan: Plan, function: Callable[..., Any]) -> Callable[..., tuple[Any,
         return (states if plan.half is None else tuple(leaf.astype(jnp.dtype(plan.half)) for leaf in states)), told
 
     return run
+
+
+def _bits(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Floats as integers of the same bits; what is no float stays."""
+    return {
+        name: jax.lax.bitcast_convert_type(one, f"int{8 * one.dtype.itemsize}")
+        if jnp.issubdtype(one.dtype, jnp.floating)
+        else one
+        for name, one in arrays.items()
+    }
+
+
+def _floats(bits: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, Any]:
+    """What `_bits` was given, whose dtypes `like` still has."""
+    return {
+        name: one if one.dtype == like[name].dtype else jax.lax.bitcast_convert_type(one, like[name].dtype)
+        for name, one in bits.items()
+    }
 
 
 def _nothing(t: Any, y: Any, args: Any) -> None:
