@@ -25,7 +25,9 @@ _TYPES = {torch.float32: "tl.float32", torch.float64: "tl.float64"}
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "and": "&", "or": "|"}
 _COMPARED = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
-_OWN = {"abs": "tl.abs", "floor": "tl.floor", "ceil": "tl.ceil", "sqrt": "tl.sqrt_rn"}
+_OWN = {"abs": "tl.abs", "floor": "tl.floor", "ceil": "tl.ceil"}
+# In double precision these are rounded as they are.
+_ROUNDED = {torch.float32: ("tl.div_rn({}, {})", "tl.sqrt_rn({})"), torch.float64: ("({}) / ({})", "libdevice.sqrt({})")}
 
 _HEAD = """\
 import triton
@@ -79,7 +81,7 @@ def replay_text(rows: Rows, form: StepForm, dtype: torch.dtype, by_row: bool, ke
         keep: whether states at the starts of steps are stored.
         outputs: whether what `form.told` says is stored of steps with output times.
     """
-    printer = _Printer(rows, form, by_row)
+    printer = _Printer(rows, form, dtype, by_row)
     return Printed(
         text="\n".join([_HEAD.format(dtype=_TYPES[dtype]), printer.field(), printer.replay(keep, outputs)]),
         columns=printer.columns,
@@ -89,7 +91,7 @@ def replay_text(rows: Rows, form: StepForm, dtype: torch.dtype, by_row: bool, ke
 
 def reverse_text(rows: Rows, form: StepForm, dtype: torch.dtype, by_row: bool, outputs: bool) -> Printed:
     """The gradient of steps, from the last to the first."""
-    printer = _Printer(rows, form, by_row)
+    printer = _Printer(rows, form, dtype, by_row)
     return Printed(
         text="\n".join([_HEAD.format(dtype=_TYPES[dtype]), printer.field(), printer.pull(), printer.reverse(outputs)]),
         columns=printer.columns,
@@ -98,8 +100,9 @@ def reverse_text(rows: Rows, form: StepForm, dtype: torch.dtype, by_row: bool, o
 
 
 class _Printer:
-    def __init__(self, rows: Rows, form: StepForm, by_row: bool) -> None:
+    def __init__(self, rows: Rows, form: StepForm, dtype: torch.dtype, by_row: bool) -> None:
         self._rows, self._form, self._by_row = rows, form, by_row
+        self._quotient, self._root = _ROUNDED[dtype]
         self._count = len(rows.derivative)
         self._uses_time = any(e.operation == "time" for e in ordered(rows.derivative))
         self.columns = Columns()
@@ -156,7 +159,9 @@ class _Printer:
         if operation in _INFIX or operation in _COMPARED:
             return f"{names[0]} {_INFIX.get(operation) or _COMPARED[operation]} {names[1]}"
         if operation == "div":
-            return f"tl.div_rn({names[0]}, {names[1]})"
+            return self._quotient.format(*names)
+        if operation == "sqrt":
+            return self._root.format(*names)
         if operation in ("maximum", "minimum"):
             return f"tl.{operation}({names[0]}, {names[1]}, propagate_nan=tl.PropagateNan.ALL)"
         if operation == "where":
@@ -166,9 +171,9 @@ class _Printer:
         if operation == "not":
             return f"{names[0]} == 0"
         if operation == "sign":
-            return f"tl.where({names[0]} > 0, 1.0, tl.where({names[0]} < 0, -1.0, {names[0]}))"
+            return f"({names[0]} > 0).to(T) - ({names[0]} < 0).to(T)"
         if operation == "sigmoid":
-            return f"tl.div_rn(tl.full((), 1.0, T), 1.0 + libdevice.exp(-{names[0]}))"
+            return self._quotient.format("tl.full((), 1.0, T)", f"1.0 + libdevice.exp(-{names[0]})")
         # Triton's own functions are less exact than those of CUDA.
         return f"{_OWN.get(operation, f'libdevice.{operation}')}({', '.join(names)})"
 
