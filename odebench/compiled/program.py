@@ -59,10 +59,13 @@ class Program:
                 return self._compiled(*arguments)
             if FUSED:
                 try:
-                    self._fused = self._as_kernel(arguments)
-                    return self._fused(*arguments)
+                    kernel = self._as_kernel(arguments)
+                    result = kernel(*arguments)
                 except NotByRowError as reason:
                     self.why_a_loop = str(reason)
+                else:
+                    self._fused = kernel
+                    return result
             try:
                 with numbers_are_constant(), warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # those of the compiler about itself
