@@ -15,6 +15,11 @@ from odebench_diffrax.plan import BACKSOLVE, DIRECT, FORWARD_MODE, RECURSIVE_CHE
 from odebench_diffrax.solve import Adjoint
 from odebench_diffrax.solver import DiffraxSolver
 
+_NO_STEPS = (
+    "diffrax's BacksolveAdjoint cannot save the ends of steps, so that the gradient on the same steps is not known; on given steps the gap "
+    "falls as it must (slope 2.95 with bosh3)"
+)
+
 
 class DiffraxGradient(odebench.GradientMethod):
     """What diffrax does with its own solvers. Step sizes are constants in all of its gradients."""
@@ -108,6 +113,10 @@ class Backsolve(DiffraxGradient):
 
     name: ClassVar[str] = "diffrax/backsolve"
     kind: ClassVar[str] = BACKSOLVE
+    known_failures: ClassVar[dict[str, str]] = {
+        "check_gap_follows_the_tolerance": _NO_STEPS,
+        "check_steps_for_each_row": _NO_STEPS,
+    }
     exact_for_discretisation = False
     memory = "O(1)"
 

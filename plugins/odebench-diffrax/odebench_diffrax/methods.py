@@ -13,6 +13,11 @@ _GOES_ON = {
     )
 }
 
+_ONE_ITERATION = (
+    "Newton's iteration is one for the whole batch, whose rows end together and share the linear solver's rounding: one row differs by "
+    "up to 1.8e-16, relative"
+)
+
 
 class Euler(DiffraxSolver):
     """Euler's method."""
@@ -123,6 +128,13 @@ class Kvaerno3(DiffraxSolver):
 
     name: ClassVar[str] = "diffrax/kvaerno3"
     diffrax_name: ClassVar[str] = "Kvaerno3"
+    known_failures: ClassVar[dict[str, str]] = {
+        "check_tolerance_proportionality": "an error of 2.3e-3 at both 1e-2 and 1e-3, where the equations of a step are solved to that "
+        "only, makes a slope of 0.60 over four decades; from 1e-4 on it is 0.97",
+        "check_rows_do_not_interact": _ONE_ITERATION,
+        "check_grid_is_repeated": "with a tolerance, 1e-5, diffrax solves the equations of a step to that; on the same steps given, to "
+        "1e-12: states differ by 1.2e-8, relative",
+    }
     order = 3
     adaptive = True
     implicit = True
