@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from odebench.compiled.fresh import fresh, numbers_are_constant
+from odebench.compiled.quick import differentiable_tanh, rewritten, tanh
 from odebench.compiled.watch import Watch
 from odebench.contract import Field
 from odebench.errors import CompileError, FieldError
@@ -42,6 +43,10 @@ class FieldGraph:
         self.programs: dict[Any, Callable[..., Any]] = {}
         self.translate: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
         self._sizes = {} if module is None else _sizes(module)
+        self._forms = {"plain": module}
+        if module is not None:
+            self._forms["quick"] = rewritten(module, tanh)
+            self._forms["differentiable"] = rewritten(module, differentiable_tanh)
         self._places: tuple[tuple[str, Any], ...] | None = None
 
     def translated_by(self, translate: Callable[[Callable[..., Any]], Callable[..., Any]]) -> FieldGraph:
@@ -66,8 +71,10 @@ class FieldGraph:
             self.uses_time = ("time", 0) in self._places
         return tuple(a for a, place in zip(arguments, self._places, strict=True) if place[0] == "tensor")
 
-    def __call__(self, t: Tensor, leaves: Sequence[Tensor], tensors: Sequence[Any]) -> tuple[Tensor, ...]:
-        """The derivatives of the state's tensors."""
+    def __call__(
+        self, t: Tensor, leaves: Sequence[Tensor], tensors: Sequence[Any], form: str = "plain"
+    ) -> tuple[Tensor, ...]:
+        """The derivatives of the state's tensors; in a program, `form` is "quick", or "differentiable" where it is pulled back."""
         others = iter(tensors)
         arguments: list[Any] = []
         for kind, index in self._places:
@@ -80,7 +87,7 @@ class FieldGraph:
         for position, (kind, place) in enumerate(self._places):
             if kind == "size":
                 arguments[position] = arguments[place[0]].shape[place[1]]
-        return self.module(*arguments)
+        return self._forms[form](*arguments)
 
     def _place(self, position: int, argument: Any, t: Tensor, leaves: Sequence[Tensor]) -> tuple[str, Any]:
         if position in self._sizes:

@@ -89,7 +89,7 @@ class Reverse:
                 replaced = list(tensors)
                 for index, tensor in zip(self.wanted, differentiated, strict=True):
                     replaced[index] = tensor
-                step = self._step(TracedField(self.graph, self.shape, replaced), here[0], here[1], y)
+                step = self._step(TracedField(self.graph, self.shape, replaced, "differentiable"), here[0], here[1], y)
                 return (step.y1, torch.stack(emission.tensors(step))) if weights is not None else step.y1
 
             _, pull = torch.func.vjp(forward, y, *differentiated)

@@ -55,8 +55,8 @@ class TracedField:
         evaluations: how often the field stands in what was traced with this object.
     """
 
-    def __init__(self, graph: FieldGraph, shape: Shape, tensors: Sequence[Tensor]) -> None:
-        self._graph, self._shape, self._tensors = graph, shape, tensors
+    def __init__(self, graph: FieldGraph, shape: Shape, tensors: Sequence[Tensor], form: str = "quick") -> None:
+        self._graph, self._shape, self._tensors, self._form = graph, shape, tensors, form
         self.function, self.times = self._evaluate, self
         self.evaluations = 0
 
@@ -69,4 +69,4 @@ class TracedField:
 
     def _evaluate(self, t: Tensor, y: Tensor) -> Tensor:
         shape = self._shape
-        return shape.pack(self._graph(t, shape.unpack(y), self._tensors))
+        return shape.pack(self._graph(t, shape.unpack(y), self._tensors, self._form))

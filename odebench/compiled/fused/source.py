@@ -11,6 +11,7 @@ import torch
 from odebench.compiled.fused.derivative import pulled_back
 from odebench.compiled.fused.expressions import Expression, ordered
 from odebench.compiled.fused.rows import Rows
+from odebench.compiled.quick import EDGE, POLYNOMIAL
 from odebench.numerics.interpolation import Terms, nonzero_terms
 from odebench.numerics.outputs import CLOSE
 from odebench.numerics.tableau import ButcherTableau
@@ -97,6 +98,7 @@ def _constants(dtype: torch.dtype, numbers: int, rows: Rows, form: StepForm, by_
             f"constexpr int UNROLL = {unroll};",
             f"constexpr bool BY_ROW = {str(by_row).lower()}, TAKES_OVER = {str(form.takes_over).lower()};",
             f"constexpr double CLOSE = {CLOSE!r};",
+            f"constexpr double TANH_EDGE = {EDGE!r}, TANH[] = {{{', '.join(map(repr, POLYNOMIAL))}}};",
         ]
     )
 
@@ -176,6 +178,8 @@ def _computed(rows: Rows, e: Expression) -> str:
         return f"{names[0]}.pow({names[1]})"
     if operation == "sigmoid":
         return f"V(T(1)) / (V(T(1)) + {names[0]}.neg().exp())"
+    if operation == "tanh":
+        return f"hyperbolic_tangent({names[0]})"
     method = {"sign": "sgn"}.get(operation, operation)
     return f"{names[0]}.{method}()"
 
