@@ -61,3 +61,7 @@ class Interleaved:
         drawn = np.median(np.random.default_rng(0).choice(values, (1000, rounds)), axis=1)
         low, high = np.quantile(drawn, [0.025, 0.975])
         return Ratio(median=float(np.median(values)), low=float(low), high=float(high))
+
+    def least(self, quantity: Callable[[dict[str, float]], float]) -> float:
+        """`quantity` of the least time of each call: what is left when nothing disturbs."""
+        return quantity({name: min(times) for name, times in self.samples.items()})
