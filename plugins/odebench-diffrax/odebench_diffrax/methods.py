@@ -117,6 +117,12 @@ class ImplicitEuler(DiffraxSolver):
     """The implicit Euler method; its error estimate is the difference to the explicit one."""
 
     name: ClassVar[str] = "diffrax/implicit-euler"
+    known_failures: ClassVar[dict[str, str]] = {
+        "check_tolerance_proportionality": "as an order of 1 has it, the error falls with the root of the tolerance: 0.77, 0.36, 0.13, 0.044 "
+        "and 0.014 from 1e-2 to 1e-6, by 11000 evaluations",
+        "check_rows_do_not_interact": _ONE_ITERATION,
+        "check_grid_is_repeated": "as for kvaerno3: states differ by 5.2e-13, relative",
+    }
     diffrax_name: ClassVar[str] = "ImplicitEuler"
     order = 1
     adaptive = True
@@ -144,6 +150,12 @@ class Kvaerno4(DiffraxSolver):
     """Kværnø's 4(3) method, singly diagonally implicit with an explicit first stage."""
 
     name: ClassVar[str] = "diffrax/kvaerno4"
+    known_failures: ClassVar[dict[str, str]] = {
+        "check_tolerance_proportionality": "errors of 6.2e-4, 1.6e-4 and 1.6e-4 at 1e-2, 1e-3 and 1e-4, where the equations of a step are "
+        "solved to that only: a slope of 0.30",
+        "check_rows_do_not_interact": _ONE_ITERATION,
+        "check_grid_is_repeated": "as for kvaerno3: states differ by 1.4e-7, relative",
+    }
     diffrax_name: ClassVar[str] = "Kvaerno4"
     order = 4
     adaptive = True
@@ -154,6 +166,10 @@ class Kvaerno5(DiffraxSolver):
     """Kværnø's 5(4) method, singly diagonally implicit with an explicit first stage."""
 
     name: ClassVar[str] = "diffrax/kvaerno5"
+    known_failures: ClassVar[dict[str, str]] = {
+        "check_rows_do_not_interact": _ONE_ITERATION,
+        "check_grid_is_repeated": "as for kvaerno3: states differ by 2.6e-7, relative",
+    }
     diffrax_name: ClassVar[str] = "Kvaerno5"
     order = 5
     adaptive = True
