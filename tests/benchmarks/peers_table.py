@@ -130,12 +130,7 @@ def grid_table(rows: pd.DataFrame) -> str:
     lines = []
     for solver in dict.fromkeys(rows.sort_values("beyond_s").solver_label):
         of_solver = rows[rows.solver_label == solver].drop_duplicates("model_label").set_index("model_label")
-        cells = [
-            f"{_number(of_solver.beyond_s[model] * 1e6)} ({_number(of_solver.step_s[model] * 1e3)})"
-            if model in of_solver.index
-            else ""
-            for model in models
-        ]
+        cells = [_both(of_solver, model) for model in models]
         lines.append((*_method(solver), *cells))
     return markdown(("library", "solver", *models), lines)
 
@@ -195,6 +190,12 @@ def _one_question(rows: pd.DataFrame) -> pd.DataFrame:
 def _method(label: str) -> tuple[str, str]:
     library, slash, name = re.sub(r" \(.*\)", "", label).partition("/")  # the same method, whatever it allows
     return (library, name) if slash else ("odebench", library)
+
+
+def _both(of_solver: pd.DataFrame, model: str) -> str:
+    if model not in of_solver.index or pd.isna(of_solver.step_s[model]):
+        return ""
+    return f"{_number(of_solver.beyond_s[model] * 1e6) or '–'} ({_number(of_solver.step_s[model] * 1e3)})"
 
 
 def _interval(row: tuple) -> str:
