@@ -197,12 +197,13 @@ def test_the_first_step_is_a_hundredth_whatever_the_field_is():
         assert Dopri5().solve(decay(), start(), [0.0, 3.0], chosen).grid.dt[0].item() == pytest.approx(0.05)
 
 
-def test_tuple_states_and_buffers_cross():
+@pytest.mark.parametrize("gradient", ["diffrax/recursive-checkpoint", "diffrax/backsolve"])
+def test_tuple_states_and_buffers_cross(gradient):
     model = REGISTRY.get("model", "cnf").build(batch=4)
     problem = model.problem(0)
     reference = odebench.solve(problem.field, problem.y0, problem.ts, solver="dopri5", rtol=1e-9, atol=1e-9)
     problem.field.jax_field = model.jax_field
-    found = odebench.solve(problem.field, problem.y0, problem.ts, solver="diffrax/dopri5", gradient="diffrax/recursive-checkpoint", rtol=1e-9, atol=1e-9)  # fmt: skip
+    found = odebench.solve(problem.field, problem.y0, problem.ts, solver="diffrax/dopri5", gradient=gradient, rtol=1e-9, atol=1e-9)  # fmt: skip
     for one, other in zip(found.ys, reference.ys, strict=True):
         assert (one - other).abs().max() < 1e-7
     weights = parameters_of(problem.field)
