@@ -67,7 +67,7 @@ class ExplicitRungeKutta(OneStepSolver):
         self._b = nonzero_terms(tableau.b_floats)
         self._b_error = nonzero_terms(tableau.b_error_floats or ())
         # For lengths that are floats. Tensors of lengths, one for each row, go through the terms.
-        self._written_out = written_out(self._rows, self._b, self._b_error)
+        self._written_out = written_out(self._rows, self._b, self._b_error, tableau.dense_floats or ())
 
     def __getstate__(self) -> dict[str, Any]:
         """All but what is made of the tableau, functions among it, which no pickle takes."""
@@ -128,6 +128,8 @@ class ExplicitRungeKutta(OneStepSolver):
 
     def interpolate(self, dense: Hermite | StagePolynomial, theta: float) -> Tensor:
         """The state at the share `theta` of the step."""
+        if type(theta) is float and isinstance(dense, StagePolynomial):
+            return self._written_out.inside(theta, dense.dt, dense.y0, dense.stages)
         return dense.at(theta)
 
     def _error(self, dt: float | Tensor, k: list[Tensor]) -> Tensor:

@@ -44,19 +44,23 @@ class WrittenOut(NamedTuple):
         steps: called as `steps(field, times, spans, y, k1)` with pairs of start and length; gives the state after the last one.
             k1 is the first stage of the first step, or None.
         estimate: called as `estimate(h, k)`; gives the estimate of the local error, None where there is none.
+        inside: called as `inside(share, h, y, k)`; gives the state at this share of the step by the method's own continuous
+            extension, None where it has none.
     """
 
     stages: Callable[[Evaluate, Times, float, float, Tensor, Tensor], tuple[Tensor, list[Tensor]]]
     steps: Callable[[Evaluate, Times, Iterable[tuple[float, float]], Tensor, Tensor | None], Tensor]
     estimate: Callable[[float, Sequence[Tensor]], Tensor] | None
+    inside: Callable[[float, float, Tensor, Sequence[Tensor]], Tensor] | None
 
 
-def written_out(rows: Sequence[Row], end: Terms, error: Terms) -> WrittenOut:
+def written_out(rows: Sequence[Row], end: Terms, error: Terms, dense: Sequence[Sequence[float]] = ()) -> WrittenOut:
     """The functions of a method.
 
     Args:
         rows: the stages but the first.
         end, error: the terms of y1, and of the estimate of the error; none where there is no estimate.
+        dense: for each stage the coefficients of θ, θ², … in its weight in the continuous extension; none where there is none.
     """
     names = [f"k{number}" for number in range(1, len(rows) + 2)]
     lines = [
@@ -72,11 +76,26 @@ def written_out(rows: Sequence[Row], end: Terms, error: Terms) -> WrittenOut:
         "    k1 = None",
         "return y",
     ]
-    if not error:
-        return WrittenOut(_function(stages), _function(steps), None)
-    (first, coefficient), *others = error
+    return WrittenOut(_function(stages), _function(steps), _estimate(error), _inside(dense))
+
+
+def _estimate(terms: Terms) -> Callable[..., Tensor] | None:
+    if not terms:
+        return None
+    (first, coefficient), *others = terms
     chain = f"k[{first}].mul(h * {coefficient!r})" + "".join(f".add_(k[{i}], alpha=h * {c!r})" for i, c in others)
-    return WrittenOut(_function(stages), _function(steps), _function(["def estimate(h, k):", f"return {chain}"]))
+    return _function(["def estimate(h, k):", f"return {chain}"])
+
+
+def _inside(dense: Sequence[Sequence[float]]) -> Callable[..., Tensor] | None:
+    chain = "y"
+    for index, row in enumerate(dense):
+        if any(row):
+            weight = ""
+            for coefficient in reversed(row):
+                weight = f"({weight} + {coefficient!r}) * s" if weight else f"{coefficient!r} * s"
+            chain += f".add{'_' if chain != 'y' else ''}(k[{index}], alpha=h * ({weight}))"
+    return _function(["def inside(s, h, y, k):", f"return {chain}"]) if dense else None
 
 
 def _sum(terms: Terms) -> str:

@@ -1,6 +1,7 @@
 """Runge-Kutta steps that are written out from their tableau."""
 
 import pickle
+from fractions import Fraction
 
 import pytest
 import torch
@@ -82,3 +83,13 @@ def test_a_solver_goes_through_pickle():
     steps = [one.step(TimedField(field, y), 0.0, 0.1, y, error=True) for one in (solver, again)]
     assert torch.equal(steps[0].y1, steps[1].y1)
     assert torch.equal(steps[0].error, steps[1].error)
+
+
+@pytest.mark.parametrize("name", ["dopri5", "tsit5"])
+def test_the_continuous_extension_is_what_the_tableau_defines(name):
+    solver, y, share = build("solver", name), starting(), Fraction(5, 16)
+    step = solver.step(TimedField(field, y), 0.25, 0.5, y, dense=True)
+    weights = solver.tableau.weights_at(share)
+    expected = y + 0.5 * sum(float(w) * k for w, k in zip(weights, step.dense.stages, strict=True))
+    torch.testing.assert_close(solver.interpolate(step.dense, float(share)), expected, rtol=1e-13, atol=1e-15)
+    assert torch.equal(solver.interpolate(step.dense, 0.3), step.dense.at(0.3))
