@@ -1,0 +1,181 @@
+"""Triton kernels: their text, what Triton's interpreter makes of it, and what CUDA's compiler does."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from odebench.compiled.field_graph import capture
+from odebench.compiled.fused.rows import NotByRowError, Rows, rows_of
+from odebench.compiled.fused.source import StepForm
+from odebench.compiled.fused.triton_source import Columns, replay_text, reverse_text
+from odebench.compiled.traced_field import Shape
+from odebench.plugins import build_registry
+
+ROOT = Path(__file__).parents[2]
+needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+
+CASES = (
+    "more trajectories than a block has",
+    "dopri5 on a grid",
+    "tsit5 with output times inside",
+    "rk4 with the cubic between its steps",
+    "backwards in two levels",
+    "steps of its own for each row",
+    "a tuple",
+    "every function",
+    "derivatives that are the same for all",
+)
+
+
+class Lorenz(nn.Module):
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.parameters_ = nn.Parameter(torch.tensor([10.0, 28.0, 8.0 / 3.0], dtype=dtype))
+
+    def forward(self, t: Tensor, y: Tensor) -> Tensor:
+        a, b, c = y.unbind(1)
+        s, r, q = self.parameters_.unbind()
+        return torch.stack((s * (b - a), a * (r - c) - b, a * b - q * c), 1)
+
+
+def lorenz_rows(dtype: torch.dtype = torch.float32) -> Rows:
+    y, t = torch.zeros(4, 3, dtype=dtype), torch.zeros((), dtype=dtype)
+    graph, tensors = capture(Lorenz(dtype), t, (y,), False)
+    shape = Shape(rows=((3,),), is_tuple=False, by_row=False, time_dtype=dtype)
+    return rows_of(graph, shape, t, y, tensors)
+
+
+def form_of(solver: str, inside: bool = False) -> StepForm:
+    tableau = build_registry(prefixes=()).get("solver", solver).build().tableau
+    takes_over = inside and (tableau.fsal or tableau.dense is None)
+    return StepForm(tableau=tableau, inside=inside, takes_over=takes_over)
+
+
+def function_of(text: str, name: str) -> ast.FunctionDef:
+    return next(node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and node.name == name)
+
+
+def count(node: ast.AST, called: str) -> int:
+    calls = [part for part in ast.walk(node) if isinstance(part, ast.Call)]
+    return sum(ast.unparse(call.func) == called for call in calls)
+
+
+def test_a_replay_of_four_stages_has_the_operations_of_the_tableau() -> None:
+    printed = replay_text(lorenz_rows(), form_of("rk4"), torch.float32, False, False, False)
+    run, field = function_of(printed.text, "run"), function_of(printed.text, "field")
+    # By hand: s(b-a), a(r-c)-b, ab-qc are nine operations less one that none shares.
+    assert sum(isinstance(node, ast.BinOp) for node in ast.walk(field)) == 8
+    assert count(run, "field") == 4
+    # Three numbers: one product with the stage before in each of three stages, and four at the end.
+    assert count(run, "tl.fma") == 3 * (3 + 4)
+    # Of memory: three parameters, the state once; of each step four different lengths.
+    assert count(run, "tl.load") == 3 + 3 + 4 and count(run, "tl.store") == 3
+    loop = next(node for node in ast.walk(run) if isinstance(node, ast.For))
+    assert count(loop, "tl.load") == 4 and count(loop, "tl.store") == 0
+    assert sorted(printed.columns.lengths) == [1 / 6, 1 / 3, 0.5, 1.0] and printed.columns.times == []
+
+
+def test_a_reverse_step_pulls_each_stage_back_once() -> None:
+    printed = reverse_text(lorenz_rows(), form_of("rk4"), torch.float32, False, False)
+    run = function_of(printed.text, "run")
+    assert count(run, "field") == 3 and count(run, "pull") == 4
+    # The state of the step before is loaded in the loop, one gradient for each parameter after it.
+    assert count(run, "tl.sum") == 3 and count(run, "tl.store") == 3 + 3
+
+
+@pytest.mark.parametrize("by_row", [False, True])
+@pytest.mark.parametrize("solver", ["euler", "bosh3", "dopri5", "tsit5", "dopri8"])
+def test_what_is_printed_is_python(solver, by_row) -> None:
+    inside = solver != "dopri8"
+    form = form_of(solver, inside)
+    for dtype in (torch.float32, torch.float64):
+        rows = lorenz_rows(dtype)
+        ast.parse(replay_text(rows, form, dtype, by_row, True, inside).text)
+        ast.parse(reverse_text(rows, form_of(solver, inside), dtype, by_row, inside).text)
+
+
+def test_products_of_a_step_are_taken_in_double_precision() -> None:
+    grid = torch.tensor([[0.1, 0.3], [0.4, 0.2]], dtype=torch.float64)
+    found = Columns(lengths=[1 / 3, 1.0], times=[0.5]).of(grid, torch.float32)
+    expected = [[0.3 * (1 / 3), 0.3, 0.1 + 0.5 * 0.3], [0.2 * (1 / 3), 0.2, 0.4 + 0.5 * 0.2]]
+    assert torch.equal(found, torch.tensor(expected, dtype=torch.float64).float())
+
+
+def test_a_step_that_is_too_long_is_refused(monkeypatch) -> None:
+    monkeypatch.setattr("odebench.compiled.fused.triton_source.MOST_WORDS", 40)
+    with pytest.raises(NotByRowError, match="a step has 47 numbers"):
+        replay_text(lorenz_rows(), form_of("rk4"), torch.float32, False, False, False)
+
+
+@pytest.fixture(scope="module")
+def interpreted() -> dict[str, dict[str, dict[str, object]]]:
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    program = [sys.executable, str(Path(__file__).with_name("interpreted.py"))]
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout)
+
+
+@needs_triton
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_interpreted_kernels_give_what_eager_solves_give(case, interpreted) -> None:
+    assert set(interpreted) == set(CASES)
+    double, single = interpreted[case]["float64"], interpreted[case]["float32"]
+    assert set(double["kinds"]) == {"TritonReplay", "TritonReverse"}
+    assert double["states"] < 1e-12 and double["gradients"] < 1e-12
+    assert single["states"] < 4e-6 and single["gradients"] < 4e-5
+
+
+@needs_triton
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", [70, 80, 90])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_kernels_of_lorenz_stay_in_registers(dtype, capability) -> None:
+    """CUDA's assembler, which comes with Triton and needs no device, says what the machine code takes."""
+    import triton
+    from torch._inductor.codecache import PyCodeCache
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    kind, form = getattr(torch, dtype), form_of("rk4")
+    rows = lorenz_rows(kind)
+    texts = [replay_text(rows, form, kind, False, keep, False).text for keep in (False, True)]
+    for text in [*texts, reverse_text(rows, form, kind, False, False).text]:
+        run = PyCodeCache.load(text).run
+        state = {"float32": "*fp32", "float64": "*fp64"}[dtype]
+        types = dict.fromkeys(run.arg_names, state)
+        types |= dict.fromkeys(("batch", "steps", "room", "none"), "i32") | {"BLOCK": "constexpr"}
+        types |= {name: "*i64" for name in ("rows", "slots") if name in types}
+        types |= {"parts": "*fp64"} if "parts" in types else {}
+        target = GPUTarget("cuda", capability, 32)
+        options = {"num_warps": 4, "num_stages": 1}
+        made = triton.compile(ASTSource(run, types, {"BLOCK": 128}), target=target, options=options)
+        used = resources(made.asm["cubin"])
+        assert used["STACK"] == used["LOCAL"] == 0
+        assert used["REG"] <= 128
+
+
+def resources(binary: bytes) -> dict[str, int]:
+    """Registers and memory of a kernel."""
+    import tempfile
+
+    import triton
+
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(binary)
+        file.flush()
+        told = subprocess.run([tool, "--dump-resource-usage", file.name], capture_output=True, text=True, check=True)
+    return {name: int(number) for name, number in re.findall(r"\b(REG|STACK|LOCAL):(\d+)", told.stdout)}
