@@ -12,7 +12,7 @@ from torch import Tensor
 
 from odebench.compiled.field_graph import FieldGraph, told
 from odebench.compiled.fresh import fresh, numbers_are_constant
-from odebench.compiled.fused.rows import NotByRowError
+from odebench.compiled.fused.expressions import NotByRowError
 from odebench.compiled.watch import Watch
 from odebench.errors import CompileError
 
@@ -74,7 +74,6 @@ class Program:
                 raise CompileError(f"The solve cannot be compiled: {told(cause)}") from cause
             self._called = True
             return result
-
 
     def _as_kernel(self, arguments: tuple[Any, ...]) -> Callable[..., Any]:
         from odebench.compiled.fused.programs import fused

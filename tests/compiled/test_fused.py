@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 import odebench
 from odebench.compiled import program
+from odebench.compiled.fused.expressions import NotByRowError
 from odebench.compiled.fused.programs import FusedAdaptive, FusedReplay, FusedReverse, fused
-from odebench.compiled.fused.rows import NotByRowError
 from odebench.errors import DivergedError
 from tests.compiled.conftest import Turning
 from tests.compiled.test_parity import FIVE, TWO, assert_same, distance
@@ -96,6 +97,31 @@ def test_a_tuple_is_a_state_and_what_is_not_used_gets_no_gradient() -> None:
     assert results[0][3] is None and results[1][3] is None
     for one, other in zip(results[0][:3], results[1][:3], strict=True):
         assert distance(one, other) < 1e-12
+
+
+class Network(nn.Module):
+    """Layers that are too wide to be written out number by number."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(4)
+        draw = lambda *shape: nn.Parameter(torch.randn(*shape, dtype=torch.float64, generator=generator) / 3)  # noqa: E731
+        self.first, self.bias, self.middle, self.last = draw(3, width), draw(width), draw(width, width), draw(3, width)
+
+    def forward(self, t: Tensor, y: Tensor) -> Tensor:
+        hidden = torch.tanh(torch.tanh(y @ self.first + self.bias * t) @ self.middle.T)
+        return functional.linear(hidden, self.last)
+
+
+@pytest.mark.parametrize("width", [11, 24])
+def test_a_network_is_a_kernel_forward_and_a_loop_backward(width, kernels, monkeypatch) -> None:
+    monkeypatch.setattr(program, "BACKEND", "aot_eager")
+    monkeypatch.setattr(program, "OPTIONS", None)
+    y0 = torch.randn(19, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(width))
+    assert_same(Network(width), y0, TWO, solver="rk4", steps=5)
+    forward, backward = kernels
+    assert isinstance(forward, FusedReplay)
+    assert "products of matrices" in backward
 
 
 def test_threads_change_nothing(field) -> None:

@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from odebench.compiled.field_graph import capture
 from odebench.compiled.fused.derivative import pulled_back
-from odebench.compiled.fused.expressions import Builder, Expression, ordered
-from odebench.compiled.fused.rows import NotByRowError, Rows, rows_of
+from odebench.compiled.fused.expressions import Builder, Expression, NotByRowError, ordered
+from odebench.compiled.fused.rows import Rows, rows_of
 from odebench.compiled.traced_field import Shape
 
 BATCH = 5
@@ -85,7 +85,9 @@ def assert_read_rightly(field: Callable[..., Any], y: Tensor) -> None:
         leaves: dict[tuple, float] = {("time",): 0.7}
         leaves |= {("state", n): float(value) for n, value in enumerate(y[row].reshape(-1))}
         leaves |= {("cotangent", n): float(value) for n, value in enumerate(cotangent[row].reshape(-1))}
-        leaves |= {("tensor", *place): float(tensors[place[0]].detach().reshape(-1)[place[1]]) for place in rows.tensors}
+        leaves |= {
+            ("tensor", *place): float(tensors[place[0]].detach().reshape(-1)[place[1]]) for place in rows.tensors
+        }
         found = evaluated(list(rows.derivative), leaves)
         assert found == pytest.approx(expected[row].reshape(-1).tolist(), rel=1e-12, abs=1e-14)
         back = evaluated(pulled, leaves)

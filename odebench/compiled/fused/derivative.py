@@ -8,13 +8,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from odebench.compiled.fused.expressions import CONDITIONS, Builder, Expression, ordered
+from odebench.compiled.fused.expressions import CONDITIONS, Builder, Expression, NotByRowError, ordered
 
 Rule = Callable[[Builder, Expression, Expression], Sequence[Expression | None]]
 
 
 def pulled_back(builder: Builder, results: Sequence[Expression], leaves: Sequence[Expression]) -> list[Expression]:
-    """Σ cotangent_i · ∂results_i/∂leaf for each leaf; the cotangents are leaves "cotangent" of their own."""
+    """Σ cotangent_i · ∂results_i/∂leaf for each leaf; the cotangents are leaves "cotangent" of their own.
+
+    Raises:
+        NotByRowError: there is a product with a matrix.
+    """
+    if any(expression.operation == "dense" for expression in ordered(results)):
+        raise NotByRowError(
+            "gradients of matrices are sums over trajectories, which the loops take as products of matrices"
+        )
     bars: dict[int, Expression] = {}
 
     def add(expression: Expression, bar: Expression | None) -> None:

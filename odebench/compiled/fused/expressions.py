@@ -10,6 +10,10 @@ MOST = 2000
 """A field of more operations than this is left to the loops: straight-line code of that length no longer pays."""
 
 
+class NotByRowError(Exception):
+    """The field is not element-wise over trajectories, or has an operation that is not known here; the message says which."""
+
+
 class TooLongError(Exception):
     """There are more than `MOST` operations."""
 
@@ -22,7 +26,9 @@ class Expression:
         operation: a key of `derivative.RULES`, or a leaf: "constant", "time", "state", "tensor", "cotangent".
         arguments: the numbers that it is computed from.
         value: of a constant.
-        place: of a leaf: which element of the state or of the cotangent; which tensor, and which element of it.
+        place: of a leaf: which element of the state or of the cotangent; which tensor, and which element of it. Of "dense", one
+            element of a vector times a matrix: which tensor the matrix is, where it begins there, how far its rows and its
+            columns lie apart, which column this is, and how many there are.
     """
 
     operation: str
@@ -52,6 +58,7 @@ class Builder:
     """Makes expressions; equal ones are one."""
 
     made: dict[tuple, Expression] = field(default_factory=dict)
+    operations: int = 0
     _numbers: dict[int, int] = field(default_factory=dict)
 
     def constant(self, value: float) -> Expression:
@@ -76,10 +83,22 @@ class Builder:
             return simpler
         key = (operation, *map(id, arguments))
         if key not in self.made:
-            if len(self.made) > MOST:
-                raise TooLongError
+            self._count()
             self.made[key] = Expression(operation, arguments)
         return self.made[key]
+
+    def dense(self, arguments: tuple[Expression, ...], *place: int) -> Expression:
+        """One element of the product of a vector and a matrix that is one of the field's tensors."""
+        key = ("dense", place, *map(id, arguments))
+        if key not in self.made:
+            self._count()
+            self.made[key] = Expression("dense", arguments, place=place)
+        return self.made[key]
+
+    def _count(self) -> None:
+        self.operations += 1
+        if self.operations > MOST:
+            raise TooLongError
 
     def number_of(self, expression: Expression) -> int:
         """A number that no other expression has, the same in each process."""

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from odebench.compiled.adaptive import Adaptive, columns
 from odebench.compiled.fused.build import built
-from odebench.compiled.fused.rows import NotByRowError, Rows, rows_of
+from odebench.compiled.fused.expressions import NotByRowError
+from odebench.compiled.fused.rows import Rows, rows_of
 from odebench.compiled.fused.source import StepForm, source_of
 from odebench.compiled.replay import Placed, Replay, interpolated
 from odebench.compiled.reverse import Reverse, weights_of

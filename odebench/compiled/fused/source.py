@@ -91,11 +91,14 @@ def _kernel(name: str) -> str:
 def _constants(dtype: torch.dtype, numbers: int, rows: Rows, form: StepForm, by_row: bool) -> str:
     # Several vectors of a small state at once: one alone waits for its own results.
     unroll = 4 if numbers <= 2 else 2 if numbers <= 8 else 1
+    arrays = 1 + max((e.place[0] for e in ordered(rows.derivative) if e.operation in ("tensor", "dense")), default=-1)
+    if rows.has_matrices:
+        unroll = 2  # sums of eight columns stay in registers
     return "\n".join(
         [
             f"using T = {_TYPES[dtype]};",
             f"constexpr int NUMBERS = {numbers}, TENSORS = {len(rows.tensors)}, STAGES = {form.stages}, STORED = {form.stored};",
-            f"constexpr int UNROLL = {unroll};",
+            f"constexpr int UNROLL = {unroll}, ARRAYS = {arrays};",
             f"constexpr bool BY_ROW = {str(by_row).lower()}, TAKES_OVER = {str(form.takes_over).lower()};",
             f"constexpr double CLOSE = {CLOSE!r};",
             f"constexpr double TANH_EDGE = {EDGE!r}, TANH[] = {{{', '.join(map(repr, POLYNOMIAL))}}};",
@@ -103,12 +106,17 @@ def _constants(dtype: torch.dtype, numbers: int, rows: Rows, form: StepForm, by_
     )
 
 
+FEW = 24
+"""So many numbers of tensors are held as vectors; more are spread where they are used."""
+
+
 def _read(rows: Rows) -> str:
-    lines = [
-        f"  p[{n}] = V(pointer<const T*>(tensors[{tensor}])[{element}]);"
-        for n, (tensor, element) in enumerate(rows.tensors)
-    ]
-    return _function("void read(const int64_t* tensors, V* p)", lines)
+    lines = ["  for (int n = 0; n < ARRAYS; ++n) p.array[n] = pointer<const T*>(tensors[n]);"]
+    if len(rows.tensors) <= FEW:
+        lines += [
+            f"  p.number[{n}] = V(p.array[{tensor}][{element}]);" for n, (tensor, element) in enumerate(rows.tensors)
+        ]
+    return _function("void read(const int64_t* tensors, Given& p)", lines)
 
 
 def _field(rows: Rows) -> str:
@@ -116,7 +124,7 @@ def _field(rows: Rows) -> str:
         *_statements(rows, rows.derivative),
         *(f"  k[{n}] = {_name(rows, e)};" for n, e in enumerate(rows.derivative)),
     ]
-    return _function("void field(const V& t, const Numbers& y, const V* p, Numbers& k)", lines)
+    return _function("void field(const V& t, const Numbers& y, const Given& p, Numbers& k)", lines)
 
 
 def _pull(rows: Rows) -> str:
@@ -134,11 +142,35 @@ def _pull(rows: Rows) -> str:
         elif result.operation != "constant" or result.value:
             sum_ = f"sums[{n - len(rows.derivative)}]"
             lines.append(f"  {sum_} = {sum_} + {_name(rows, result)};")
-    return _function("void pull(const V& t, const Numbers& y, const V* p, const Numbers& g, Numbers& bar, V* sums)", lines)
+    return _function(
+        "void pull(const V& t, const Numbers& y, const Given& p, const Numbers& g, Numbers& bar, V* sums)", lines
+    )
 
 
 def _statements(rows: Rows, results: Iterable[Expression]) -> list[str]:
-    return [f"  const V {_name(rows, e)} = {_computed(rows, e)};" for e in ordered(results) if e.arguments]
+    lines, products = [], {}
+    for e in ordered(results):
+        if e.operation == "dense":
+            lines += _product(rows, e, products)
+        elif e.arguments:
+            lines.append(f"  const V {_name(rows, e)} = {_computed(rows, e)};")
+    return lines
+
+
+def _product(rows: Rows, e: Expression, products: dict[tuple, int]) -> list[str]:
+    """One element of a vector times a matrix; the first that is met computes all."""
+    tensor, start, down, along, column, columns = e.place
+    key = (e.arguments, tensor, start, down, along)
+    lines = []
+    if key not in products:
+        products[key] = n = len(products)
+        given = ", ".join(_name(rows, argument) for argument in e.arguments)
+        lines = [
+            f"  const V given{n}[] = {{{given}}};",
+            f"  V found{n}[{columns}];",
+            f"  times<{len(e.arguments)}, {columns}, {down}, {along}>(given{n}, p.array[{tensor}] + {start}, found{n});",
+        ]
+    return [*lines, f"  const V& {_name(rows, e)} = found{products[key]}[{column}];"]
 
 
 def _name(rows: Rows, e: Expression) -> str:
@@ -149,7 +181,10 @@ def _name(rows: Rows, e: Expression) -> str:
     if e.operation in ("state", "cotangent"):
         return f"{'y' if e.operation == 'state' else 'g'}[{e.place[0]}]"
     if e.operation == "tensor":
-        return f"p[{rows.tensors.index(e.place)}]"
+        tensor, element = e.place
+        if len(rows.tensors) > FEW:
+            return f"V(p.array[{tensor}][{element}])"
+        return f"p.number[{rows.tensors.index(e.place)}]"
     return f"x{rows.builder.number_of(e)}"
 
 
@@ -191,7 +226,7 @@ def _stages(form: StepForm) -> str:
         row = nonzero_terms(form.tableau.a_floats[stage])
         lines += _sum("x", "y", "k", row)
         lines.append(f"  field(at.time({_number(form.tableau.c_floats[stage])}), x, p, k[{stage}]);")
-    return _function("void stages(const Place& at, const Numbers& y, const V* p, Numbers (&k)[STAGES])", lines)
+    return _function("void stages(const Place& at, const Numbers& y, const Given& p, Numbers (&k)[STAGES])", lines)
 
 
 def _ahead(form: StepForm) -> str:
@@ -277,9 +312,7 @@ def _back(form: StepForm) -> str:
         lines.append(_each(f"bar[i] = bar[i] + m[{stage}][i];"))
     if "y" in told:
         lines.append(_each(f"bar[i] = bar[i] + told[{told.index('y')}][i];"))
-    head = (
-        "void back(const Place& at, const Numbers& y, const V* p, const Numbers (&told)[STORED], Numbers& bar, V* sums)"
-    )
+    head = "void back(const Place& at, const Numbers& y, const Given& p, const Numbers (&told)[STORED], Numbers& bar, V* sums)"
     return _function(head, lines)
 
 

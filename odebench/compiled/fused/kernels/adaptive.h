@@ -80,7 +80,7 @@ extern "C" void run(const int64_t* given) {
   std::vector<double> length(padded), goals(padded), error(padded), growth(padded), shrink(padded), before(padded);
   std::vector<T> sums(blocks * WIDTH);
   std::vector<uint8_t> active(lanes), last(lanes), accepted(lanes);
-  V p[TENSORS + 1];
+  Given p;
   read(tensors, p);
   Blocks y(blocks, 1), slope(blocks, 1), end(blocks, 1), end_slope(blocks, 1), told(stored ? blocks : 0, STORED);
 

@@ -15,6 +15,12 @@ using V = at::vec::VectorizedN<T, UNROLL>;
 constexpr int64_t WIDTH = V::size();
 using Numbers = V[NUMBERS];
 
+// What a field reads of its tensors: single numbers, spread over the trajectories, and where each tensor lies.
+struct Given {
+  V number[TENSORS + 1];
+  const T* array[ARRAYS + 1];
+};
+
 inline V choose(const V& condition, const V& yes, const V& no) { return V::blendv(no, yes, condition); }
 
 // As in `odebench.compiled.quick`.
@@ -23,10 +29,35 @@ inline V hyperbolic_tangent(const V& given) {
   constexpr int terms = sizeof(TANH) / sizeof(*TANH);
   const V x = maximum(minimum(given, V(T(10))), V(T(-10))), size = x.abs(), square = x * x;
   const V e = (V(T(-2)) * size).exp(), far = V(T(1)) - V(T(2)) * e / (V(T(1)) + e);
-  V total(T(TANH[terms - 1]));
+  V total = V(T(TANH[terms - 1]));
   for (int n = terms - 2; n >= 0; --n) total = total * square + V(T(TANH[n]));
   const V near = x + x * (square * total);
   return choose(size < V(T(TANH_EDGE)), near, choose(x < V(T(0)), far.neg(), far));
+}
+
+// A vector times a matrix whose rows lie `down` apart and whose columns `along`; some columns at once, whose sums stay in registers.
+template <int rows, int columns, int down, int along>
+inline void times(const V* given, const T* matrix, V* found) {
+  constexpr int together = 8;
+  for (int first = 0; first < columns; first += together) {
+    constexpr int rest = columns % together;
+    if (first + together <= columns) {
+      V sums[together];
+      for (int n = 0; n < together; ++n) sums[n] = V(T(0));
+      for (int k = 0; k < rows; ++k)
+#pragma GCC unroll 8
+        for (int n = 0; n < together; ++n)
+          sums[n] = fmadd(V(matrix[k * down + (first + n) * along]), given[k], sums[n]);
+      for (int n = 0; n < together; ++n) found[first + n] = sums[n];
+    } else if constexpr (rest > 0) {
+      V sums[rest];
+      for (int n = 0; n < rest; ++n) sums[n] = V(T(0));
+      for (int k = 0; k < rows; ++k)
+#pragma GCC unroll 8
+        for (int n = 0; n < rest; ++n) sums[n] = fmadd(V(matrix[k * down + (first + n) * along]), given[k], sums[n]);
+      for (int n = 0; n < rest; ++n) found[first + n] = sums[n];
+    }
+  }
 }
 
 // The trajectories [first, first + WIDTH), one number after the other; what lies beyond the batch repeats the last one.

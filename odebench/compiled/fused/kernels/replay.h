@@ -16,7 +16,7 @@ extern "C" void run(const int64_t* given) {
 
 #pragma omp parallel for num_threads(threads) if (threads > 1)
   for (int64_t first = 0; first < batch; first += WIDTH) {
-    V p[TENSORS + 1];
+    Given p;
     read(tensors, p);
     Numbers y, k[STAGES], end, slope;
     load(y0, first, batch, y);

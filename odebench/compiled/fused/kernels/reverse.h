@@ -16,7 +16,8 @@ extern "C" void run(const int64_t* given) {
 
 #pragma omp parallel for num_threads(threads) if (threads > 1)
   for (int64_t first = 0; first < batch; first += WIDTH) {
-    V p[TENSORS + 1], sums[TENSORS + 1];
+    Given p;
+    V sums[TENSORS + 1];
     read(tensors, p);
     for (int j = 0; j < TENSORS; ++j) sums[j] = V(T(0));
     Numbers y, bar, told[STORED];
