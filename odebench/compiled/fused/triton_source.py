@@ -27,7 +27,10 @@ _INFIX = {"add": "+", "sub": "-", "mul": "*", "and": "&", "or": "|"}
 _COMPARED = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 _OWN = {"abs": "tl.abs", "floor": "tl.floor", "ceil": "tl.ceil"}
 # In double precision these are rounded as they are.
-_ROUNDED = {torch.float32: ("tl.div_rn({}, {})", "tl.sqrt_rn({})"), torch.float64: ("({}) / ({})", "libdevice.sqrt({})")}
+_ROUNDED = {
+    torch.float32: ("tl.div_rn({}, {})", "tl.sqrt_rn({})"),
+    torch.float64: ("({}) / ({})", "libdevice.sqrt({})"),
+}
 
 _HEAD = """\
 import triton
@@ -107,7 +110,8 @@ class _Printer:
         self._uses_time = any(e.operation == "time" for e in ordered(rows.derivative))
         self.columns = Columns()
         self.tensors = tuple(sorted({tensor for tensor, _ in rows.tensors}))
-        words = (self._count + rows.operations) * form.stages + len(rows.tensors)
+        operations = sum(bool(e.arguments) for e in ordered(rows.derivative))
+        words = (self._count + operations) * form.stages + len(rows.tensors)
         if words > MOST_WORDS:
             raise NotByRowError(f"a step has {words} numbers, more than {MOST_WORDS}")
         leaves = [rows.builder.leaf("state", n) for n in range(self._count)]
