@@ -154,7 +154,7 @@ def prepare(library: str) -> None:
 def _insist() -> None:
     """What cannot be a kernel is an error, rather than a loop."""
     from odebench.compiled.fused import programs
-    from odebench.compiled.fused.rows import NotByRowError
+    from odebench.compiled.fused.expressions import NotByRowError
 
     make = programs.fused
 

@@ -19,7 +19,7 @@ from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
 import odebench
 from odebench.compiled.fused import programs
-from odebench.compiled.fused.rows import NotByRowError
+from odebench.compiled.fused.expressions import NotByRowError
 from odebench.compiled.fused.triton_programs import TritonReplay, TritonReverse
 from tests.compiled.conftest import Turning
 from tests.compiled.test_parity import FIVE, TWO, Pair, distance, gradients
@@ -133,6 +133,7 @@ def main() -> None:
                 "gradients": max(distance(*pair) for pair in zip(found, expected, strict=True)),
             }
         results[name] = entry
+        print(name, entry, file=sys.stderr, flush=True)
     json.dump(results, sys.stdout)
 
 

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from odebench.compiled.field_graph import capture
-from odebench.compiled.fused.rows import NotByRowError, Rows, rows_of
+from odebench.compiled.fused.expressions import NotByRowError
+from odebench.compiled.fused.rows import Rows, rows_of
 from odebench.compiled.fused.source import StepForm
 from odebench.compiled.fused.triton_source import Columns, replay_text, reverse_text
 from odebench.compiled.traced_field import Shape

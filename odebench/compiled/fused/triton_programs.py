@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from odebench.compiled.fused.expressions import NotByRowError
 from odebench.compiled.fused.programs import FusedReplay, FusedReverse
-from odebench.compiled.fused.rows import NotByRowError
 from odebench.compiled.fused.triton_source import Columns, Printed, replay_text, reverse_text
 from odebench.compiled.replay import Placed, interpolated
 from odebench.compiled.reverse import weights_of

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import torch
 
 from odebench.compiled.fused.derivative import pulled_back
-from odebench.compiled.fused.expressions import Expression, ordered
-from odebench.compiled.fused.rows import NotByRowError, Rows
+from odebench.compiled.fused.expressions import Expression, NotByRowError, ordered
+from odebench.compiled.fused.rows import Rows
 from odebench.compiled.fused.source import StepForm
 from odebench.numerics.interpolation import Terms, nonzero_terms
 
@@ -106,6 +106,8 @@ class _Printer:
     def __init__(self, rows: Rows, form: StepForm, dtype: torch.dtype, by_row: bool) -> None:
         self._rows, self._form, self._by_row = rows, form, by_row
         self._quotient, self._root = _ROUNDED[dtype]
+        if rows.has_matrices:
+            raise NotByRowError("the field multiplies by matrices, for which a GPU has kernels of its own")
         self._count = len(rows.derivative)
         self._uses_time = any(e.operation == "time" for e in ordered(rows.derivative))
         self.columns = Columns()
