@@ -4,10 +4,10 @@
 
 ROW: forward, adaptive, outputs, direct, step-checkpoint, continuous-adjoint, revolve; all of them where none is named. A round times
 each call once, in processor time, in an order drawn anew; there are so many rounds at least, and for so many seconds a line. Given is
-the median over rounds, with the central 95 % of it over rounds drawn with replacement; *undisturbed* is from the least time of each call. *Noise* is how far the same call, timed a second
-time in each round, lies from itself (95 %): an aim is met where the interval ends below aim + noise. *By hand* are the same steps with
-the tensor operations written out and nothing else: an aim below that is out of reach. Fields are those of `eager_fields.py`, two of
-them drawn at random by the seed.
+the median over rounds, with the central 95 % of it over rounds drawn with replacement; *undisturbed* is from the least time of each
+call. *Noise* is how far the same call, timed a second time in each round, lies from itself (95 %): an aim is met where the interval
+ends below aim + noise. *By hand* are the same steps with the tensor operations written out and nothing else: an aim below that is out
+of reach. Fields are those of `eager_fields.py`, two of them drawn at random by the seed.
 """
 
 from __future__ import annotations
