@@ -20,6 +20,7 @@ from odebench.compiled.setting import Setting
 from odebench.contract import Grid, Stats, StepSize, Tolerance
 from odebench.errors import DivergedError, IncompatibleError
 from odebench.numerics.march import diverged
+from odebench.numerics.sending import sent
 from odebench.numerics.uniform import uniform_grid
 
 FIRST_ROOM = 128
@@ -207,7 +208,7 @@ def _uniform(interpolates: bool, name: str, ts: tuple[float, ...], request: Step
 
 
 def _laid(interpolates: bool, name: str, ts: Sequence[float], grid: Grid, device: torch.device) -> Laid:
-    steps = free(torch.stack((grid.t, grid.dt), dim=1).to(device), 0, *((2,) if grid.per_sample else ()))
+    steps = free(sent(torch.stack((grid.t, grid.dt), dim=1), device), 0, *((2,) if grid.per_sample else ()))
     return Laid(grid, steps, place(interpolates, name, ts, grid, device))
 
 

@@ -14,6 +14,7 @@ from odebench.contract import Grid
 from odebench.numerics.march import check_outputs, place_outputs
 from odebench.numerics.march_rows import place_row_outputs
 from odebench.numerics.outputs import CLOSE
+from odebench.numerics.sending import sent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,7 @@ def place(interpolates: bool, name: str, ts: Sequence[float], grid: Grid, device
         return Places(placed=None, indices=(), inside=False, ends=at_end)
     share = share[:count]
     rows = slots.max()  # what has no output time is stored in the row after the last
-    tensors = [tensor.to(device) for tensor in (slots, slot[:count], share, dt[:count], torch.empty(int(rows)))]
+    tensors = [sent(tensor, device) for tensor in (slots, slot[:count], share, dt[:count], torch.empty(int(rows)))]
     placed = Placed(*(free(tensor.contiguous(), *range(tensor.dim())) for tensor in tensors))
     return Places(placed=placed, indices=tuple(range(1, count + 1)), inside=bool((share != 1.0).any()), ends=at_end)
 

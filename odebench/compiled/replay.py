@@ -12,6 +12,7 @@ from torch._higher_order_ops.while_loop import while_loop
 
 from odebench.compiled.emission import Emission
 from odebench.compiled.field_graph import FieldGraph
+from odebench.compiled.host_count import host_count
 from odebench.compiled.lanes import Lanes
 from odebench.compiled.traced_field import Shape, TracedField
 from odebench.numerics import ExplicitRungeKutta
@@ -95,11 +96,11 @@ class Replay:
         if placed is not None:
             stored = y.new_empty((placed.room.shape[0] + 1, len(emission.tensors(probe)), *y.shape))
 
-        def going(n, here, y, slope):
-            return n < grid.shape[0]
+        def going(n, here, y, slope, *host):
+            return (host[0] if host else n) < grid.shape[0]
 
         # The loop carries the step that it is about to take: looked up where it is used, it would be looked up for each element.
-        def advance(n, here, y, slope):
+        def advance(n, here, y, slope, *host):
             at = n.reshape(1)
             step = self._step(self._field(tensors), here[0], here[1], y, slope if takes_over else None)
             if states is not None:
@@ -107,10 +108,12 @@ class Replay:
             if stored is not None:
                 stored.index_copy_(0, placed.slots.index_select(0, at), torch.stack(emission.tensors(step))[None])
             following = grid.index_select(0, (n + 1).clamp(max=grid.shape[0] - 1).reshape(1)).squeeze(0)
-            return n + 1, following, step.y1.clone(), step.carry.clone() if takes_over else slope.clone()
+            slope = step.carry.clone() if takes_over else slope.clone()
+            return n + 1, following, step.y1.clone(), slope, *(count + 1 for count in host)
 
         zero = torch.zeros((), dtype=torch.int64, device=grid.device)
-        _, _, end, _ = while_loop(going, advance, (zero, grid[0].clone(), y.clone(), slope))
+        host = host_count(grid.device, 0)
+        _, _, end, *_ = while_loop(going, advance, (zero, grid[0].clone(), y.clone(), slope, *host))
         outputs = y.new_empty(0)
         if placed is not None:
             outputs = interpolated(emission, lanes, stored, placed, y.dim())

@@ -12,6 +12,7 @@ from torch._higher_order_ops.while_loop import while_loop
 
 from odebench.compiled.emission import Emission
 from odebench.compiled.field_graph import FieldGraph
+from odebench.compiled.host_count import host_count
 from odebench.compiled.lanes import Lanes
 from odebench.compiled.replay import Placed, interpolated
 from odebench.compiled.traced_field import Shape, TracedField
@@ -80,11 +81,13 @@ class Reverse:
             weights = weights_of(emission, lanes, placed, cotangents, len(emission.tensors(probe)), cotangent).clone()
         differentiated = [tensors[index] for index in self.wanted]
 
-        def going(n, here, y, cotangent, *gradients):
-            return n >= 0
+        count, host = len(gradients), host_count(grid.device, grid.shape[0] - 1)
+
+        def going(n, here, y, cotangent, *others):
+            return (others[count] if host else n) >= 0
 
         # The loop carries the step that it is about to reverse: looked up where it is used, it would be looked up for each element.
-        def back(n, here, y, cotangent, *gradients):
+        def back(n, here, y, cotangent, *others):
             def forward(y, *differentiated):
                 replaced = list(tensors)
                 for index, tensor in zip(self.wanted, differentiated, strict=True):
@@ -98,17 +101,17 @@ class Reverse:
             else:
                 slot = placed.slots.index_select(0, n.reshape(1))
                 pulled = pull((cotangent, weights.index_select(0, slot).squeeze(0)))
-            sums = tuple(total + gradient for total, gradient in zip(gradients, pulled[1:], strict=True))
+            sums = tuple(total + gradient for total, gradient in zip(others[:count], pulled[1:], strict=True))
             before = (n - 1).clamp(min=0).reshape(1)
             following = (grid.index_select(0, before).squeeze(0), states.index_select(0, before).squeeze(0))
-            return n - 1, *following, pulled[0].clone(), *sums
+            return n - 1, *following, pulled[0].clone(), *sums, *(left - 1 for left in others[count:])
 
         last = torch.full((), grid.shape[0] - 1, dtype=torch.int64, device=grid.device)
         at = grid.shape[0] - 1
-        first = (last, grid[at].clone(), states[at].clone(), cotangent.clone(), *(g.clone() for g in gradients))
+        first = (last, grid[at].clone(), states[at].clone(), cotangent.clone(), *(g.clone() for g in gradients), *host)
         _, _, _, start, *totals = while_loop(going, back, first)
         # A plain tuple: it leaves the program, which may be kept in a file.
-        return start, tuple(totals), torch.full((), counted.evaluations, dtype=torch.int64)
+        return start, tuple(totals[:count]), torch.full((), counted.evaluations, dtype=torch.int64)
 
     def _step(self, field: TracedField, t: Tensor, dt: Tensor, y: Tensor):
         lanes = self.lanes

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from odebench.errors import FieldError
+from odebench.numerics.sending import sent
 
 
 class TimedField:
@@ -60,7 +61,7 @@ class _Times(dict[float, Tensor]):
         self._dtype, self._device = dtype, device
 
     def prepare(self, times: Sequence[float]) -> None:
-        table = torch.tensor(times, dtype=self._dtype, device=self._device)
+        table = sent(torch.tensor(times, dtype=self._dtype), self._device)
         self.clear()
         self.update(zip(times, table.unbind(), strict=True))
 
