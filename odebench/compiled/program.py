@@ -40,14 +40,7 @@ class Program:
         self._function = function
         self._fused: Callable[..., Any] | None = None
         self.why_a_loop: str | None = None
-        self._compiled = torch.compile(
-            fresh(function),
-            fullgraph=True,
-            backend=BACKEND,
-            options=OPTIONS,
-            recompile_limit=MOST_VARIANTS,
-            isolate_recompiles=True,
-        )
+        self._compiled = _compiled(function, OPTIONS)
         self._called = False
 
     def __call__(self, *arguments: Any) -> Any:
@@ -69,16 +62,42 @@ class Program:
             try:
                 with numbers_are_constant(), warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # those of the compiler about itself
-                    result = self._compiled(*arguments)
+                    result = self._first(arguments)
             except Exception as cause:
                 raise CompileError(f"The solve cannot be compiled: {told(cause)}") from cause
             self._called = True
             return result
 
+    def _first(self, arguments: tuple[Any, ...]) -> Any:
+        """The first call of the loop. Where the state is on a CUDA device and a C++ compiler finds no headers of CUDA, which come
+        with neither torch nor its driver, the loop itself stays in Python, and its kernels are those of the compiler all the same."""
+        try:
+            return self._compiled(*arguments)
+        except Exception:
+            if OPTIONS is None or not _on_cuda(arguments):
+                raise
+        self._compiled = _compiled(self._function, None)
+        return self._compiled(*arguments)
+
     def _as_kernel(self, arguments: tuple[Any, ...]) -> Callable[..., Any]:
         from odebench.compiled.fused.programs import fused
 
         return fused(self._function, arguments)
+
+
+def _on_cuda(arguments: tuple[Any, ...]) -> bool:
+    return any(isinstance(argument, Tensor) and argument.is_cuda for argument in arguments)
+
+
+def _compiled(function: Callable[..., Any], options: dict[str, Any] | None) -> Callable[..., Any]:
+    return torch.compile(
+        fresh(function),
+        fullgraph=True,
+        backend=BACKEND,
+        options=options,
+        recompile_limit=MOST_VARIANTS,
+        isolate_recompiles=True,
+    )
 
 
 def program_of(graph: FieldGraph, key: Hashable, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:

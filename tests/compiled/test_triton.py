@@ -15,12 +15,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import odebench
+from odebench.compiled import program
 from odebench.compiled.field_graph import capture
 from odebench.compiled.fused.expressions import NotByRowError
 from odebench.compiled.fused.rows import Rows, rows_of
 from odebench.compiled.fused.source import StepForm
 from odebench.compiled.fused.triton_source import Columns, replay_text, reverse_text
 from odebench.compiled.traced_field import Shape
+from odebench.errors import CompileError
 from odebench.plugins import build_registry
 
 ROOT = Path(__file__).parents[2]
@@ -119,6 +122,32 @@ def test_a_step_that_is_too_long_is_refused(monkeypatch) -> None:
         replay_text(lorenz_rows(), form_of("rk4"), torch.float32, False, False, False)
 
 
+def test_without_headers_of_cuda_a_loop_stays_in_python(monkeypatch) -> None:
+    """They are part of CUDA's toolkit, which few that have a GPU have installed."""
+    asked, make = [], program._compiled
+
+    def without_headers(function, options):
+        asked.append(options)
+        if options is None:
+            return make(function, None)
+
+        def fail(*arguments):
+            raise RuntimeError("cuda_runtime.h: No such file or directory")
+
+        return fail
+
+    monkeypatch.setattr(program, "FUSED", False)
+    monkeypatch.setattr(program, "BACKEND", "aot_eager")
+    monkeypatch.setattr(program, "_compiled", without_headers)
+    y0 = torch.tensor([[1.0], [2.0]], dtype=torch.float64)
+    solve = lambda: odebench.solve(lambda t, y: -y, y0, (0.0, 1.0), solver="euler", steps=2, compile=True).y1  # noqa: E731
+    with pytest.raises(CompileError, match=r"cuda_runtime\.h"):
+        solve()
+    monkeypatch.setattr(program, "_on_cuda", lambda arguments: True)
+    assert torch.equal(solve(), y0 / 4)
+    assert asked == [program.OPTIONS, None]
+
+
 @pytest.fixture(scope="module")
 def interpreted() -> dict[str, dict[str, dict[str, object]]]:
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -136,7 +165,7 @@ def test_interpreted_kernels_give_what_eager_solves_give(case, interpreted) -> N
     double, single = interpreted[case]["float64"], interpreted[case]["float32"]
     assert set(double["kinds"]) == {"TritonReplay", "TritonReverse"}
     assert double["states"] < 1e-12 and double["gradients"] < 1e-12
-    assert single["states"] < 4e-6 and single["gradients"] < 4e-5
+    assert single["states"] < 2e-5 and single["gradients"] < 2e-4
 
 
 @needs_triton
