@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 import pytest
 import torch
 from torch import Tensor
 
+from odebench.compiled.fused.build import built
 from odebench.compiled.quick import differentiable_tanh, tanh
 
 
@@ -27,6 +30,27 @@ def points() -> Tensor:
 
 def test_it_is_within_two_units_in_the_last_place(points) -> None:
     assert float(units_in_the_last_place(tanh(points), points).max()) < 2.0
+
+
+@pytest.mark.slow
+def test_that_of_kernels_is_within_two_units_too(points) -> None:
+    head = "using T = float; constexpr int NUMBERS = 1, TENSORS = 0, STAGES = 1, STORED = 1, UNROLL = 2, ARRAYS = 0;"
+    tail = """constexpr bool BY_ROW = false, TAKES_OVER = false;
+        %s }
+        extern "C" void run(const int64_t* given) {
+          for (int64_t n = 0; n < given[2]; n += WIDTH)
+            hyperbolic_tangent(V::loadu(pointer<const T*>(given[0]) + n)).store(pointer<T*>(given[1]) + n);
+        }"""
+    common = (files("odebench.compiled.fused") / "kernels" / "common.h").read_text(encoding="utf-8")
+    run = built(head + tail % common)
+    ends = torch.tensor([float("inf"), -float("inf"), float("nan"), 0.0, -0.0, 50.0])
+    x = torch.cat((points, ends.repeat(64)))[-(points.numel() // 64) * 64 :].contiguous()
+    y = torch.empty_like(x)
+    run((x.data_ptr(), y.data_ptr(), x.numel()))
+    inner = slice(0, x.numel() - ends.numel() * 64)
+    assert float(units_in_the_last_place(y[inner], x[inner]).max()) < 2.0
+    assert torch.equal(y[-6:].nan_to_num(7.0), torch.tensor([1.0, -1.0, 7.0, 0.0, 0.0, 1.0]))
+    assert torch.equal(y[-6:].signbit(), ends.signbit())
 
 
 def test_its_derivative_is_that_of_torch_and_its_values_are_the_same(points) -> None:

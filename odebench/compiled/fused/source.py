@@ -11,7 +11,6 @@ import torch
 from odebench.compiled.fused.derivative import pulled_back
 from odebench.compiled.fused.expressions import Expression, ordered
 from odebench.compiled.fused.rows import Rows
-from odebench.compiled.quick import EDGE, POLYNOMIAL
 from odebench.numerics.interpolation import Terms, nonzero_terms
 from odebench.numerics.outputs import CLOSE
 from odebench.numerics.tableau import ButcherTableau
@@ -101,7 +100,6 @@ def _constants(dtype: torch.dtype, numbers: int, rows: Rows, form: StepForm, by_
             f"constexpr int UNROLL = {unroll}, ARRAYS = {arrays};",
             f"constexpr bool BY_ROW = {str(by_row).lower()}, TAKES_OVER = {str(form.takes_over).lower()};",
             f"constexpr double CLOSE = {CLOSE!r};",
-            f"constexpr double TANH_EDGE = {EDGE!r}, TANH[] = {{{', '.join(map(repr, POLYNOMIAL))}}};",
         ]
     )
 
