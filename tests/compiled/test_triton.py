@@ -162,10 +162,10 @@ def interpreted() -> dict[str, dict[str, dict[str, object]]]:
 @pytest.mark.parametrize("case", CASES)
 def test_interpreted_kernels_give_what_eager_solves_give(case, interpreted) -> None:
     assert set(interpreted) == set(CASES)
-    double, single = interpreted[case]["float64"], interpreted[case]["float32"]
+    double, single = interpreted[case]["float64"], interpreted[case].get("float32")
     assert set(double["kinds"]) == {"TritonReplay", "TritonReverse"}
     assert double["states"] < 1e-12 and double["gradients"] < 1e-12
-    assert single["states"] < 2e-5 and single["gradients"] < 2e-4
+    assert single is None or (single["states"] < 1e-6 and single["gradients"] < 4e-6)
 
 
 @needs_triton
