@@ -25,6 +25,7 @@ from odebench.compiled.fused.triton_source import Columns, replay_text, reverse_
 from odebench.compiled.traced_field import Shape
 from odebench.errors import CompileError
 from odebench.plugins import build_registry
+from tests.compiled.test_parity import gradients
 
 ROOT = Path(__file__).parents[2]
 needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
@@ -174,27 +175,58 @@ def test_interpreted_kernels_give_what_eager_solves_give(case, interpreted) -> N
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_kernels_of_lorenz_stay_in_registers(dtype, capability) -> None:
     """CUDA's assembler, which comes with Triton and needs no device, says what the machine code takes."""
+    kind, form = getattr(torch, dtype), form_of("rk4")
+    rows = lorenz_rows(kind)
+    texts = [replay_text(rows, form, kind, False, keep, False).text for keep in (False, True)]
+    for text in [*texts, reverse_text(rows, form, kind, False, False).text]:
+        state = {"float32": "*fp32", "float64": "*fp64"}[dtype]
+        names = [argument.arg for argument in function_of(text, "run").args.args]
+        types = dict.fromkeys(names, state) | dict.fromkeys(("batch", "steps", "room", "none"), "i32")
+        types |= {name: "*i64" for name in ("rows", "slots") if name in types}
+        types |= {"parts": "*fp64"} if "parts" in types else {}
+        used = resources(machine_code(text, types, capability))
+        assert used["STACK"] == used["LOCAL"] == 0
+        assert used["REG"] <= 128
+
+
+@needs_triton
+@pytest.mark.slow
+def test_the_compiler_takes_every_kernel_that_is_interpreted(monkeypatch) -> None:
+    """It looks at types, which the interpreter does not."""
+    from odebench.compiled.fused import programs, triton_programs
+    from tests.compiled import interpreted
+
+    made, types = [], {torch.float32: "*fp32", torch.float64: "*fp64", torch.int64: "*i64"}
+
+    def translate(kernel, given, tensors, numbers, batch):
+        text = kernel.printed.text
+        values = [*given, *(tensors[n] for n in kernel.printed.tensors), *numbers]
+        names = [argument.arg for argument in function_of(text, "run").args.args]
+        kinds = [types[value.dtype] if isinstance(value, Tensor) else "i32" for value in values]
+        made.append(machine_code(text, dict(zip(names, kinds, strict=False)) | {"BLOCK": "constexpr"}, 90))
+        for tensor in given:  # those that a kernel would have filled
+            if tensor.is_floating_point():
+                tensor.nan_to_num_()
+
+    kinds_on = programs.kinds_on
+    own = {programs.Replay: triton_programs.TritonReplay, programs.Reverse: triton_programs.TritonReverse}
+    monkeypatch.setattr(programs, "kinds_on", lambda device: {**kinds_on(device), **own})
+    monkeypatch.setattr(triton_programs._Kernel, "__call__", translate)
+    for field, y0, ts, how in interpreted._cases().values():
+        gradients(field, y0, ts, compile=True, **how)
+    assert len(made) >= 2 * len(CASES) and all(made)
+
+
+def machine_code(text: str, types: dict[str, str], capability: int) -> bytes:
+    """What CUDA's assembler makes of a kernel."""
     import triton
     from torch._inductor.codecache import PyCodeCache
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    kind, form = getattr(torch, dtype), form_of("rk4")
-    rows = lorenz_rows(kind)
-    texts = [replay_text(rows, form, kind, False, keep, False).text for keep in (False, True)]
-    for text in [*texts, reverse_text(rows, form, kind, False, False).text]:
-        run = PyCodeCache.load(text).run
-        state = {"float32": "*fp32", "float64": "*fp64"}[dtype]
-        types = dict.fromkeys(run.arg_names, state)
-        types |= dict.fromkeys(("batch", "steps", "room", "none"), "i32") | {"BLOCK": "constexpr"}
-        types |= {name: "*i64" for name in ("rows", "slots") if name in types}
-        types |= {"parts": "*fp64"} if "parts" in types else {}
-        target = GPUTarget("cuda", capability, 32)
-        options = {"num_warps": 4, "num_stages": 1}
-        made = triton.compile(ASTSource(run, types, {"BLOCK": 128}), target=target, options=options)
-        used = resources(made.asm["cubin"])
-        assert used["STACK"] == used["LOCAL"] == 0
-        assert used["REG"] <= 128
+    source = ASTSource(PyCodeCache.load(text).run, types | {"BLOCK": "constexpr"}, {"BLOCK": 128})
+    options = {"num_warps": 4, "num_stages": 1}
+    return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options).asm["cubin"]
 
 
 def resources(binary: bytes) -> dict[str, int]:
