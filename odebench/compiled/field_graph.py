@@ -120,22 +120,46 @@ class _Capture:
 
     def __init__(self) -> None:
         self._found: tuple[FieldGraph, tuple[Any, ...]] | None = None
+        self._making, self._made_one = False, False
         self._call = torch.compile(
             fresh(_called), fullgraph=True, backend=self._receive, recompile_limit=MOST_GRAPHS, isolate_recompiles=True
         )
 
     def __call__(self, field: Field, t: Tensor, leaves: tuple[Tensor, ...], is_tuple: bool) -> tuple[FieldGraph, tuple]:
         self._found = None
-        with torch.no_grad(), numbers_are_constant(), warnings.catch_warnings(), Watch():
-            warnings.simplefilter("ignore")  # TorchDynamo looks at attributes that nobody asked for, and is warned
-            self._call(field, t, leaves, is_tuple)
+        if not (self._made_one and self._finds(field, t, leaves, is_tuple)):
+            self._make(field, t, leaves, is_tuple)
         if self._found is None:
             raise CompileError("The field computes nothing from its arguments that a graph could hold.")
         graph, arguments = self._found
         self._found = None
         return graph, arguments
 
+    def _finds(self, *arguments: Any) -> bool:
+        """Look for a graph that fits, without what making one takes; most calls of small solves end here."""
+        try:
+            with torch.no_grad():
+                self._call(*arguments)
+        except Exception:  # noqa: BLE001 - there is none, and whatever else is wrong is said when one is made
+            return False
+        return True
+
+    def _make(self, field: Field, t: Tensor, leaves: tuple[Tensor, ...], is_tuple: bool) -> None:
+        for tensor in (*leaves, t):
+            if tensor.dim() and tensor.shape[0] > 1:
+                torch._dynamo.maybe_mark_dynamic(tensor, 0)
+        self._making = True
+        try:
+            with torch.no_grad(), numbers_are_constant(), warnings.catch_warnings(), Watch():
+                warnings.simplefilter("ignore")  # TorchDynamo looks at attributes that nobody asked for, and is warned
+                self._call(field, t, leaves, is_tuple)
+        finally:
+            self._making = False
+        self._made_one = True
+
     def _receive(self, module: torch.fx.GraphModule, examples: list[Any]) -> Callable[..., tuple[Any, ...]]:
+        if not self._making:
+            raise CompileError("There is no graph that fits.")
         _refuse_numbers(module)
         _write_out_transposes(module)
         _refuse_effects(module)
@@ -165,11 +189,6 @@ def capture(
     """
     import torch._dynamo
 
-    for leaf in leaves:
-        if leaf.dim() and leaf.shape[0] > 1:
-            torch._dynamo.maybe_mark_dynamic(leaf, 0)
-    if t.dim() and t.shape[0] > 1:
-        torch._dynamo.maybe_mark_dynamic(t, 0)
     try:
         graph, arguments = _capture_of(field)(field, t, leaves, is_tuple)
     except CompileError:

@@ -60,14 +60,7 @@ class ExplicitRungeKutta(OneStepSolver):
         self._prepare()
 
     def _prepare(self) -> None:
-        tableau = self.tableau
-        self._fsal = tableau.fsal
-        rows = tuple(zip(tableau.c_floats, map(nonzero_terms, tableau.a_floats), strict=True))[1:]
-        self._rows = rows[:-1] if self._fsal else rows
-        self._b = nonzero_terms(tableau.b_floats)
-        self._b_error = nonzero_terms(tableau.b_error_floats or ())
-        # For lengths that are floats. Tensors of lengths, one for each row, go through the terms.
-        self._written_out = written_out(self._rows, self._b, self._b_error, tableau.dense_floats or ())
+        self._fsal, self._rows, self._b, self._b_error, self._written_out = _prepared(self.tableau)
 
     def __getstate__(self) -> dict[str, Any]:
         """All but what is made of the tableau, functions among it, which no pickle takes."""
@@ -145,3 +138,20 @@ class ExplicitRungeKutta(OneStepSolver):
         if self.tableau.dense is None:
             return Hermite(y, y1, k[0], end, dt)
         return StagePolynomial(y, k, self.tableau.dense_floats, dt)
+
+
+_prepared_tableaus: dict[int, tuple[ButcherTableau, tuple[Any, ...]]] = {}
+
+
+def _prepared(tableau: ButcherTableau) -> tuple[Any, ...]:
+    """What steps take of a tableau, in the order of `_PREPARED`; made once for each, as solvers are made for every solve."""
+    known = _prepared_tableaus.get(id(tableau))
+    if known is None:
+        rows = tuple(zip(tableau.c_floats, map(nonzero_terms, tableau.a_floats), strict=True))[1:]
+        rows = rows[:-1] if tableau.fsal else rows
+        b, b_error = nonzero_terms(tableau.b_floats), nonzero_terms(tableau.b_error_floats or ())
+        # For lengths that are floats. Tensors of lengths, one for each row, go through the terms.
+        functions = written_out(rows, b, b_error, tableau.dense_floats or ())
+        # With the tableau itself, so that no other one takes its place in memory.
+        known = _prepared_tableaus[id(tableau)] = tableau, (tableau.fsal, rows, b, b_error, functions)
+    return known[1]
