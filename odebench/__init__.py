@@ -56,7 +56,9 @@ __all__ = [*sorted(_WHERE), "__version__"]
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'odebench' has no attribute {name!r}")
-    return getattr(importlib.import_module(_WHERE[name]), name)
+    # Kept, so that the next look-up does not come here.
+    found = globals()[name] = getattr(importlib.import_module(_WHERE[name]), name)
+    return found
 
 
 def __dir__() -> list[str]:

@@ -34,6 +34,7 @@ class FieldGraph:
     Attributes:
         uses_time: whether the field depends on the time; known when its tensors have been found.
         programs: what was compiled from it, by what it was compiled for.
+        settings: what solves with it have in common, by solver and state.
         translate: what makes a program of a function of tensors; None takes the compiler.
     """
 
@@ -41,6 +42,7 @@ class FieldGraph:
         self.module = module
         self.uses_time = True
         self.programs: dict[Any, Callable[..., Any]] = {}
+        self.settings: dict[Any, Any] = {}
         self.translate: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
         self._sizes = {} if module is None else _sizes(module)
         self._forms = {"plain": module}
@@ -52,7 +54,7 @@ class FieldGraph:
     def translated_by(self, translate: Callable[[Callable[..., Any]], Callable[..., Any]]) -> FieldGraph:
         """The same operations, with programs of their own that `translate` makes."""
         other = copy.copy(self)
-        other.programs, other.translate = {}, translate
+        other.programs, other.settings, other.translate = {}, {}, translate
         return other
 
     @property

@@ -14,7 +14,7 @@ from torch import Tensor
 from odebench.compiled.adaptive import TOO_SMALL, Adaptive, Chunk, Counts, State
 from odebench.compiled.emission import Emission
 from odebench.compiled.placing import Places, place
-from odebench.compiled.program import free, program_of
+from odebench.compiled.program import free
 from odebench.compiled.replay import Placed, Replay, Replayed
 from odebench.compiled.setting import Setting
 from odebench.contract import Grid, Stats, StepSize, Tolerance
@@ -76,9 +76,8 @@ def solve_adaptively(
             f"Solver {solver.name!r} takes fixed steps and cannot follow a tolerance. Give steps or step_size instead."
         )
     guess, outputs = tolerance.first_step is None, len(ts) > 2
-    program = program_of(
-        setting.graph,
-        ("adaptive", outputs, keep, guess, *setting.key),
+    program = setting.program(
+        ("adaptive", outputs, keep, guess),
         lambda: Adaptive(
             solver=solver,
             graph=setting.graph,
@@ -220,9 +219,8 @@ def replay(
     keep = stride is not None
     kept = -(-count // stride) if keep else 1
     rows = free(_rows(count, stride or 1, y.device), 0)
-    program = program_of(
-        setting.graph,
-        ("replay", placed is not None, inside, keep, *setting.key),
+    program = setting.program(
+        ("replay", placed is not None, inside, keep),
         lambda: Replay(
             solver=solver,
             graph=setting.graph,

@@ -72,7 +72,7 @@ def compile_solver(
     setting = setting_of(built, field, y0, times, request)
     folder = Path(tempfile.mkdtemp(prefix="odebench-"))
     graph = setting.graph.translated_by(lambda function: _Kept(function, folder))
-    setting = replace(setting, graph=graph)
+    setting = replace(setting, graph=graph, programs={})
     compiled = CompiledSolver(solver=solver, setting=setting, tensors=setting.plain_tensors, folder=folder)
     compiled(y0, times, request=request)
     return compiled

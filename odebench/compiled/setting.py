@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from odebench.compiled.field_graph import FieldGraph, capture
 from odebench.compiled.lanes import Lanes
-from odebench.compiled.program import free
+from odebench.compiled.program import form, free, program_of
 from odebench.compiled.traced_field import Shape
 from odebench.contract import Field, GridRequest, Solver, State
 from odebench.errors import CompileError
@@ -20,6 +20,9 @@ from odebench.numerics.march import wants_rows
 from odebench.numerics.march_rows import refuse_rows
 from odebench.numerics.packing import Packing
 from odebench.numerics.timed_field import time_dtype
+
+MOST_SETTINGS = 64
+"""So many solvers, and shapes of states, are remembered for a graph."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,7 @@ class Setting:
         tensors: what the field uses, in the order of its graph, as its caller has them.
         packing: how states become one tensor.
         dtype, device: of the state.
+        programs: those that were made, by what they do.
     """
 
     solver: ExplicitRungeKutta
@@ -41,6 +45,21 @@ class Setting:
     packing: Packing
     dtype: torch.dtype
     device: torch.device
+    programs: dict[Any, Callable[..., Any]] = field(default_factory=dict, compare=False)
+
+    def program(self, kind: tuple[Any, ...], make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+        """The program that does this, made at the first call."""
+        name = (form(), kind)
+        program = self.programs.get(name)
+        if program is None:
+            program = self.programs[name] = program_of(self.graph, (*kind, *self.key), make)
+        return program
+
+    def with_tensors(self, tensors: tuple[Any, ...]) -> Setting:
+        """The same for other values of the field's tensors; without the checks of `replace`, which take longer than all else."""
+        other = object.__new__(Setting)
+        vars(other).update(vars(self), tensors=tensors)
+        return other
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -104,31 +123,49 @@ def setting_of(solver: Solver, field: Field, y0: State, ts: Sequence[float], req
     start = torch.full((), ts[0], dtype=dtype, device=leaves[0].device)
     if by_row:
         start = start.repeat(leaves[0].shape[0]).reshape(-1, *(1,) * (leaves[0].dim() - 1))
-    plain = tuple(leaf.detach() for leaf in leaves)
-    graph, tensors = capture(field, start, plain, packing.is_tuple)
+    graph, tensors = capture(field, start, tuple(leaf.detach() for leaf in leaves), packing.is_tuple)
     if by_row and graph.uses_time:
         refuse_rows(solver, field, y0, ts[0])
+    elements = getattr(request, "norm_elements", None)
+    key = (
+        _identity(solver),
+        tuple(packing.shapes),
+        packing.is_tuple,
+        by_row,
+        elements,
+        leaves[0].dtype,
+        leaves[0].device,
+    )
+    known = graph.settings.get(key)
+    if known is None:
+        shape = _shape(leaves, packing, dtype)
+        lanes = Lanes(by_row=by_row, dtype=dtype, elements=elements)
+        known = graph.settings[key] = Setting(
+            solver=solver,
+            graph=graph,
+            shape=shape,
+            lanes=lanes,
+            tensors=(),
+            packing=packing,
+            dtype=leaves[0].dtype,
+            device=leaves[0].device,
+        )
+        if len(graph.settings) > MOST_SETTINGS:
+            graph.settings.pop(next(iter(graph.settings)))
+    return known.with_tensors(tensors)
+
+
+def _shape(leaves: Sequence[Tensor], packing: Packing, dtype: torch.dtype) -> Shape:
     flat = packing.is_tuple and not packing.by_row
-    shape = Shape(
+    return Shape(
         rows=tuple(tuple(leaf.shape if flat else leaf.shape[1:]) for leaf in leaves),
         is_tuple=packing.is_tuple,
         by_row=packing.by_row,
         time_dtype=dtype,
     )
-    elements = getattr(request, "norm_elements", None)
-    lanes = Lanes(by_row=by_row, dtype=dtype, elements=elements)
-    return Setting(
-        solver=solver,
-        graph=graph,
-        shape=shape,
-        lanes=lanes,
-        tensors=tensors,
-        packing=packing,
-        dtype=leaves[0].dtype,
-        device=leaves[0].device,
-    )
 
 
 def _identity(solver: ExplicitRungeKutta) -> tuple[Any, ...]:
     """What makes two solvers the same to a program: their class, and what they hold."""
-    return type(solver), tuple(sorted(vars(solver).items(), key=lambda item: item[0]))
+    # As they are pickled: without what is made of the tableau.
+    return type(solver), tuple(solver.__getstate__().items())

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from odebench.compiled.emission import Emission
 from odebench.compiled.march import Solved, Stretch, lay, replay, solve_adaptively, solve_on_grid
-from odebench.compiled.program import free, program_of
+from odebench.compiled.program import free
 from odebench.compiled.reverse import Reverse, Reversed
 from odebench.compiled.setting import Setting, setting_of
 from odebench.compiled.watch import Watch
@@ -158,9 +158,8 @@ class _Backward:
     ) -> tuple[Tensor, list[Tensor]]:
         setting, places = self._setting, self._places
         placed = places.of_steps(first, grid.shape[0])
-        program = program_of(
-            setting.graph,
-            ("reverse", placed is not None, places.inside, self._call.wanted, *setting.key),
+        program = setting.program(
+            ("reverse", placed is not None, places.inside, self._call.wanted),
             lambda: Reverse(
                 solver=setting.solver,
                 graph=setting.graph,

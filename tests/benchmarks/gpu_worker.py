@@ -69,7 +69,7 @@ class Network(nn.Module):
 
 
 def problem_of(name: str, device: torch.device, scale: int) -> Problem:
-    """A problem by its name; `scale` divides its steps and its trajectories, for a machine without a GPU."""
+    """A problem by its name; `scale` divides its steps, not their length, and its trajectories, for a machine without a GPU."""
     kind, _, size = name.partition(" ")
     count = max(2, int(size.split()[0]) // scale) if size else 256
     steps = max(2, STEPS // scale)
@@ -77,14 +77,16 @@ def problem_of(name: str, device: torch.device, scale: int) -> Problem:
     near = lambda *point: (torch.tensor(point) + 0.1 * torch.randn(count, len(point), generator=random)).to(device)  # noqa: E731
     if kind == "lorenz":
         how = {"solver": "rk4", "steps": steps}
-        return Problem(field=lorenz, y0=near(1.0, 0.0, 0.0), ts=(0.0, 1.0), how=how)
+        return Problem(field=lorenz, y0=near(1.0, 0.0, 0.0), ts=(0.0, steps / STEPS), how=how)
     if kind == "lorenz-gradient":
-        how = {"solver": "rk4", "steps": max(2, steps // 5)}
-        return Problem(field=lorenz, y0=near(1.0, 0.0, 0.0), ts=(0.0, 0.2), how=how, gradient=True)
+        steps = max(2, steps // 5)
+        how = {"solver": "rk4", "steps": steps}
+        return Problem(field=lorenz, y0=near(1.0, 0.0, 0.0), ts=(0.0, steps / STEPS), how=how, gradient=True)
     if kind == "lorenz-published":
         start = torch.zeros(count, 4)
         start[:, 0], start[:, 3] = 1.0, torch.linspace(0.0, 21.0, count)
-        return Problem(field=lorenz_of_own, y0=start.to(device), ts=(0.0, 1.0), how={"solver": "rk4", "steps": steps})
+        how = {"solver": "rk4", "steps": steps}
+        return Problem(field=lorenz_of_own, y0=start.to(device), ts=(0.0, steps / STEPS), how=how)
     if kind == "vdp":
         how = {"solver": "dopri5", "rtol": 1e-6, "atol": 1e-6}
         return Problem(field=van_der_pol, y0=near(2.0, 0.0), ts=(0.0, 7.63 / scale), how=how)

@@ -209,8 +209,7 @@ class FusedReverse(_Fused):
             given = Placed(*placed)
             weights = weights_of(function.emission, self.lanes, given, cotangents, self.form.stored, cotangent)
         start = torch.empty_like(cotangent)
-        # As many as there can be blocks of one vector each.
-        parts = torch.zeros((cotangent.shape[0], len(self.rows.tensors)), dtype=torch.float64)
+        sums = torch.empty(len(self.rows.tensors), dtype=torch.float64)
         places, _held = self.addresses(tensors)
         self.run(
             (
@@ -224,11 +223,11 @@ class FusedReverse(_Fused):
                 0 if given is None else given.slots.data_ptr(),
                 0 if weights is None else weights.data_ptr(),
                 start.data_ptr(),
-                parts.data_ptr(),
+                sums.data_ptr(),
                 *places,
             )
         )
-        return start, self._added(gradients, parts.sum(0)), self._evaluations
+        return start, self._added(gradients, sums), self._evaluations
 
     def _added(self, gradients: Sequence[Tensor], sums: Tensor) -> tuple[Tensor, ...]:
         """The sums over trajectories, added to the gradients of the tensors that they are of."""

@@ -10,9 +10,11 @@ extern "C" void run(const int64_t* given) {
   const int64_t* slots = pointer<const int64_t*>(given[7]);
   const T* weights = pointer<const T*>(given[8]);
   T* start = pointer<T*>(given[9]);
-  double* gradients = pointer<double*>(given[10]);  // one row of TENSORS for each block
+  double* gradients = pointer<double*>(given[10]);
   const int64_t* tensors = given + 11;
-  const int64_t lanes = BY_ROW ? batch : 1, size = batch * NUMBERS;
+  const int64_t lanes = BY_ROW ? batch : 1, size = batch * NUMBERS, blocks = (batch + WIDTH - 1) / WIDTH;
+  // Of each block, and summed in order: the number of threads changes nothing.
+  std::vector<double> parts(blocks * TENSORS);
 
 #pragma omp parallel for num_threads(threads) if (threads > 1)
   for (int64_t first = 0; first < batch; first += WIDTH) {
@@ -38,12 +40,16 @@ extern "C" void run(const int64_t* given) {
       back(at, y, p, told, bar, sums);
     }
     store(start, first, batch, bar);
-    double* row = gradients + first / WIDTH * TENSORS;
     for (int j = 0; j < TENSORS; ++j) {
-      alignas(64) T parts[WIDTH];
-      choose(within, sums[j], V(T(0))).store(parts);
-      row[j] = 0.0;
-      for (int64_t lane = 0; lane < WIDTH; ++lane) row[j] += parts[lane];
+      alignas(64) T values[WIDTH];
+      choose(within, sums[j], V(T(0))).store(values);
+      double total = 0.0;
+      for (int64_t lane = 0; lane < WIDTH; ++lane) total += values[lane];
+      parts[first / WIDTH * TENSORS + j] = total;
     }
+  }
+  for (int j = 0; j < TENSORS; ++j) {
+    gradients[j] = 0.0;
+    for (int64_t block = 0; block < blocks; ++block) gradients[j] += parts[block * TENSORS + j];
   }
 }
