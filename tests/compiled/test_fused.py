@@ -57,6 +57,26 @@ def test_states_steps_counts_and_gradients_are_those_of_eager(field, y0, ts, how
     assert_same(field, y0, ts, **how)
 
 
+def van_der_pol(t: Tensor, y: Tensor) -> Tensor:
+    """mu = 8: its fast parts make steps fail."""
+    x, v = y[:, 0], y[:, 1]
+    return torch.stack((v, 8.0 * (1.0 - x * x) * v - x), 1)
+
+
+@pytest.mark.parametrize("batch", ["joint", "per-sample"])
+def test_steps_that_are_refused_leave_no_trace(y0, batch) -> None:
+    how = {"solver": "dopri5", "rtol": 1e-5, "batch": batch}
+    with torch.no_grad():
+        compiled = odebench.solve(van_der_pol, y0, (0.0, 1.0, 9.0), compile=True, **how)
+        eager = odebench.solve(van_der_pol, y0, (0.0, 1.0, 9.0), **how)
+    assert eager.stats.rejected > 5
+    assert compiled.stats.rejected == eager.stats.rejected
+    assert compiled.grid.steps == eager.grid.steps
+    # Steps differ by the rounding of their error estimates, and solutions by their errors.
+    assert torch.allclose(compiled.grid.dt, eager.grid.dt, rtol=1e-4, atol=1e-8)
+    assert distance(compiled.ys, eager.ys) < 1e-7
+
+
 @pytest.mark.parametrize("batch", [1, 7, 64, 131])
 def test_batches_of_all_sizes_are_those_of_eager(field, batch) -> None:
     y0 = torch.randn(batch, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(batch))

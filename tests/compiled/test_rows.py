@@ -117,7 +117,7 @@ class Linear(nn.Module):
 @pytest.mark.parametrize(
     "field",
     [
-        pytest.param(lambda t, y: torch.roll(y, 1, -1) * y - y**3 + t, id="roll, powers, time"),
+        pytest.param(lambda t, y: torch.roll(y, 1, -1) * y.cos() - y**3 + t, id="roll, cosine, powers, time"),
         pytest.param(lambda t, y: functional.silu(y) + functional.gelu(y) + functional.elu(y), id="silu, gelu, elu"),
         pytest.param(lambda t, y: functional.softplus(30.0 * y) - functional.relu(y) * 2.0, id="softplus, relu"),
         pytest.param(lambda t, y: functional.leaky_relu(y, 0.1) + torch.sigmoid(y), id="leaky relu, sigmoid"),
@@ -159,6 +159,7 @@ def test_operations_are_counted_once_where_they_are_shared() -> None:
         pytest.param(lambda t, y: y.roll(1, 0), "together", id="the neighbour in the batch"),
         pytest.param(lambda t, y: y / y.shape[0], "size of the batch", id="the size of the batch"),
         pytest.param(lambda t, y: y * torch.ones(BATCH, 1, dtype=y.dtype), "another batch", id="a row for each"),
+        pytest.param(lambda t, y: y.T.reshape(-1, 3), "mixed", id="elements of several trajectories side by side"),
         pytest.param(lambda t, y: y.cumsum(1), "cumsum", id="an operation that is not known"),
         pytest.param(lambda t, y: (y.float() * 1.1).double(), "float32", id="another precision"),
         pytest.param(lambda t, y: y @ torch.ones(3, 3, dtype=y.dtype).expand(3, 3) @ y.T @ y, "together", id="products"),
