@@ -57,8 +57,8 @@ def solve(
         step_size: length of a step; the last one is shorter where it does not divide the span.
         grid: a `StepSize`, a `Tolerance` with more options, or a `Grid` to be repeated.
         inputs: tensors that the field uses and does not own, to which gradients must flow.
-        compile: whether the whole solve, and its gradient, is compiled into one program: at the first call, which takes half a
-            minute and more, and again only where the field, the solver or the number of dimensions is another. "auto" solves
+        compile: whether the whole solve, and its gradient, is compiled into one program: at the first call, which takes from
+            seconds to more than half a minute, and again only where the field, the solver or the number of dimensions is another. "auto" solves
             without where that cannot be, and says why in `stats.compile_fallback_reason` and in a warning.
 
     Returns:
