@@ -56,9 +56,8 @@ __all__ = [*sorted(_WHERE), "__version__"]
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'odebench' has no attribute {name!r}")
-    # Kept, so that the next look-up does not come here.
-    found = globals()[name] = getattr(importlib.import_module(_WHERE[name]), name)
-    return found
+    # Not kept here: `odebench.validate` replaces what the modules hold.
+    return getattr(importlib.import_module(_WHERE[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import warnings
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -82,7 +83,11 @@ class Program:
     def _as_kernel(self, arguments: tuple[Any, ...]) -> Callable[..., Any]:
         from odebench.compiled.fused.programs import fused
 
-        return fused(self._function, arguments)
+        before = time.perf_counter()
+        try:
+            return fused(self._function, arguments)
+        finally:
+            Watch.seconds += time.perf_counter() - before
 
 
 def _on_cuda(arguments: tuple[Any, ...]) -> bool:

@@ -18,7 +18,7 @@ from odebench.numerics import OneStepSolver
 from odebench.numerics.packing import Packing
 from odebench.numerics.timed_field import time_dtype
 
-PIECE = 64
+PIECE = 16
 """Steps of a grid that are walked backward in one solve."""
 
 

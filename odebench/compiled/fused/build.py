@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import time
 from collections.abc import Callable, Sequence
-
-from odebench.compiled.watch import Watch
 
 
 def built(source: str) -> Callable[[Sequence[int]], None]:
@@ -17,10 +14,8 @@ def built(source: str) -> Callable[[Sequence[int]], None]:
     """
     from torch._inductor.codecache import CppCodeCache
 
-    before = time.perf_counter()
     run = CppCodeCache.load(source).run
     run.restype = None
-    Watch.seconds += time.perf_counter() - before
 
     def call(given: Sequence[int]) -> None:
         run((ctypes.c_int64 * len(given))(*given))
