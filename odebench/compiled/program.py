@@ -31,16 +31,11 @@ FUSED = True
 
 
 class Program:
-    """A loop, made at its first call: a kernel where the field allows it, or else compiled as one graph.
-
-    Attributes:
-        why_a_loop: why it is no kernel; None where it is one.
-    """
+    """A loop, made at its first call: a kernel where the field allows it, or else compiled as one graph."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
         self._fused: Callable[..., Any] | None = None
-        self.why_a_loop: str | None = None
         self._compiled = _compiled(function, OPTIONS)
         self._called = False
 
@@ -55,8 +50,8 @@ class Program:
                 try:
                     kernel = self._as_kernel(arguments)
                     result = kernel(*arguments)
-                except NotByRowError as reason:
-                    self.why_a_loop = str(reason)
+                except NotByRowError:
+                    pass  # a loop, then
                 else:
                     self._fused = kernel
                     return result

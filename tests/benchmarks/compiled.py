@@ -117,7 +117,7 @@ def main() -> None:
         for row in compare(problem, options.jax, options.rounds):
             pays = "" if row["break_even"] is None else f"{row['break_even']:.0f}"
             print(
-                f"| {problem} | {row['library']} | {row['ms']:.3f} | {row['ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}] "
+                f"| {problem} | {row['library']} | {row['ms']:.3f} | {row['ratio']:.2g} [{row['low']:.2g}, {row['high']:.2g}] "
                 f"| {row['first_s']:.1f} | {pays} | {row['found']:.6g} |",
                 flush=True,
             )

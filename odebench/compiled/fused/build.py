@@ -5,16 +5,22 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 
+from odebench.compiled.fused.expressions import NotByRowError
+
 
 def built(source: str) -> Callable[[Sequence[int]], None]:
     """The function `run` of a kernel, which takes numbers and addresses; kept on disk by its text, as the compiler's own code is.
 
     Raises:
-        RuntimeError: there is no C++ compiler, or it refuses the text.
+        NotByRowError: there is no C++ compiler, or it refuses the text.
     """
     from torch._inductor.codecache import CppCodeCache
+    from torch._inductor.exc import CppCompileError, InvalidCxxCompiler
 
-    run = CppCodeCache.load(source).run
+    try:
+        run = CppCodeCache.load(source).run
+    except (CppCompileError, InvalidCxxCompiler) as cause:
+        raise NotByRowError("there is no C++ compiler that takes the kernel") from cause
     run.restype = None
 
     def call(given: Sequence[int]) -> None:

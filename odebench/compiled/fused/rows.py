@@ -33,13 +33,11 @@ class Rows:
 
     Attributes:
         builder: what made the expressions.
-        shape: of the state of one trajectory.
         derivative: of each element of the state, in order.
         tensors: elements of the field's tensors that it reads, as pairs (which tensor, which element).
     """
 
     builder: Builder
-    shape: tuple[int, ...]
     derivative: tuple[Expression, ...]
     tensors: tuple[tuple[int, int], ...]
 
@@ -79,7 +77,7 @@ def rows_of(graph: FieldGraph, shape: Shape, t: Tensor, y: Tensor, tensors: Sequ
     if told(derivative) != told(other):
         raise NotByRowError("the field computes with the size of the batch")
     used = dict.fromkeys(e.place for e in ordered(derivative) if e.operation == "tensor")
-    return Rows(builder=builder, shape=row, derivative=derivative, tensors=tuple(sorted(used)))
+    return Rows(builder=builder, derivative=derivative, tensors=tuple(sorted(used)))
 
 
 def _traced(
