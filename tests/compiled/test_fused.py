@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._inductor import config as inductor_config
 from torch.nn import functional
 
 import odebench
@@ -180,12 +181,10 @@ def test_a_field_that_is_not_element_wise_over_trajectories_stays_a_loop(y0, ker
     assert kernels == ["trajectories are taken apart or together"]
 
 
-def test_without_a_compiler_auto_solves_without_compile_and_says_why(y0, monkeypatch) -> None:
-    from torch._inductor import config
-
-    monkeypatch.setattr(config.cpp, "cxx", (None, "/nonexistent/compiler"))
+def test_without_a_compiler_auto_solves_without_compile_and_says_why(y0) -> None:
     field = lambda t, y: -y * 1.28125  # noqa: E731
-    with pytest.warns(UserWarning, match="Solved without compile: .*No working C\\+\\+ compiler"):
+    without_compiler = inductor_config.patch({"cpp.cxx": (None, "/nonexistent/compiler")})
+    with without_compiler, pytest.warns(UserWarning, match="Solved without compile: .*No working C\\+\\+ compiler"):
         solution = odebench.solve(field, y0, TWO, solver="rk4", steps=3, compile="auto")
     assert "No working C++ compiler" in solution.stats.compile_fallback_reason
     assert distance(solution.y1, odebench.solve(field, y0, TWO, solver="rk4", steps=3).y1) == 0.0
