@@ -27,6 +27,7 @@ from torch import Tensor
 import odebench
 from odebench.numerics.checkpoint_schedules.binomial import untaped_steps
 from odebench.numerics.storage_tracker import StorageTracker
+from odebench.run.timing import hold_memory
 
 PERIOD, TOLERANCE, SLOTS = 7.63, 1e-6, 10
 Call = Callable[[], object]
@@ -268,15 +269,6 @@ def rows(chosen: list[str], seed: int) -> Iterator[Row]:
                 checkpoint_bytes(cases["mlp64"])
             for case in (cases["mlp64"], network):
                 yield from gradient(case, method, aim)
-
-
-def hold_memory() -> None:
-    """Free a large block once: from then on glibc keeps what is freed, as in every process that has met large tensors.
-
-    Until then it gives blocks of a megabyte back to the system and asks for them again, and the page faults of that, a fifth of the
-    time of mlp512, fall on the bare field and on solves as chance has it.
-    """
-    torch.empty(31 * 2**20, dtype=torch.uint8)
 
 
 def main() -> None:

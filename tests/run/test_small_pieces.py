@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import random
 import signal
 import subprocess
@@ -250,3 +251,15 @@ def test_a_queue_passes_over_what_must_wait_and_forgets_what_is_settled(cell_of)
     assert queue.next([], answers.__getitem__) is third and len(queue) == 1
     assert queue.next([], answers.__getitem__) is None and len(queue) == 1
     assert queue.next([], lambda work: True) is first and len(queue) == 0
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what freed memory costs is told of glibc")
+def test_a_timing_process_keeps_the_memory_it_frees() -> None:
+    script = (
+        "import resource, torch; from odebench.run.timing import hold_memory; torch.set_num_threads(1); hold_memory()\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "several = lambda: len([torch.ones(2**19) for _ in range(8)])\n"
+        "[several() for _ in range(3)]; before = faults(); [several() for _ in range(10)]; print(faults() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 50, "pages of blocks of 2 MiB were asked for again"
