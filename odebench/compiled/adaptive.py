@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
-from torch._higher_order_ops.while_loop import while_loop
 
 from odebench.compiled.emission import Emission
 from odebench.compiled.field_graph import FieldGraph
 from odebench.compiled.lanes import Lanes
+from odebench.compiled.rounds import in_the_graph
 from odebench.compiled.traced_field import Shape, TracedField
 from odebench.numerics import ExplicitRungeKutta
 from odebench.numerics.outputs import CLOSE
@@ -101,6 +101,10 @@ class Adaptive:
         outputs: whether there are output times between the first and the last.
         keep: whether states at the starts of steps are stored.
         guess: whether the first step is to be found.
+        loop: how rounds follow one another.
+
+    Attributes:
+        asks: whether the number of rounds is known only when the last one has ended.
     """
 
     solver: ExplicitRungeKutta
@@ -111,6 +115,8 @@ class Adaptive:
     outputs: bool
     keep: bool
     guess: bool
+    loop: Callable[..., Any] = in_the_graph
+    asks: ClassVar[bool] = True
 
     def __call__(
         self,
@@ -234,7 +240,7 @@ class Adaptive:
         others = (start.slope.clone(),) if takes_over else ()
         if stored is not None:
             others += (torch.full((2, count, *start.t.shape), -1, dtype=torch.int64, device=ts.device),)
-        counts, numbers, waiting, y, *others = while_loop(
+        counts, numbers, waiting, y, *others = self.loop(
             going,
             attempt,
             (
@@ -284,7 +290,8 @@ class Adaptive:
 
         if not (self.guess or takes_over):
             return start.dt, start.slope
-        return while_loop(not_begun, begin, (fresh.clone(), start.dt.clone(), start.slope.clone()))[1:]
+        first = (fresh.clone(), start.dt.clone(), start.slope.clone())
+        return self.loop(not_begun, begin, first, at_most=1)[1:]
 
     def interpolated(
         self, stored: Tensor, where: Tensor, slot: Tensor, times: Tensor, grid: Tensor, given: Tensor

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from odebench.compiled.field_graph import FieldGraph, told
 from odebench.compiled.fresh import fresh, numbers_are_constant
 from odebench.compiled.fused.expressions import NotByRowError
+from odebench.compiled.rounds import InChunks
 from odebench.compiled.watch import Watch
 from odebench.errors import CompileError
 
@@ -29,51 +31,66 @@ OPTIONS: dict[str, Any] | None = {"cpp_wrapper": True}
 FUSED = True
 """Fields that are element-wise over trajectories become kernels, rather than loops."""
 
+LOOPS = True
+"""The rounds of a loop are in its graph; otherwise chunks of them are graphs of their own."""
+
 
 class Program:
-    """A loop, made at its first call: a kernel where the field allows it, or else compiled as one graph."""
+    """A loop, made at its first call: a kernel where the field allows it, or else compiled.
+
+    Attributes:
+        form: what it became, as `Stats.compiled_as` says it; None before the first call.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self._fused: Callable[..., Any] | None = None
-        self._compiled = _compiled(function, OPTIONS)
-        self._called = False
+        self._run: Callable[..., Any] | None = None
+        self.form: str | None = None
 
     def __call__(self, *arguments: Any) -> Any:
-        if self._fused is not None:
+        if self.form == "kernel":
             with torch.no_grad():
-                return self._fused(*arguments)
-        with torch.no_grad(), Watch():
-            if self._called:
-                return self._compiled(*arguments)
-            if FUSED:
-                try:
-                    kernel = self._as_kernel(arguments)
-                    result = kernel(*arguments)
-                except NotByRowError:
-                    pass  # a loop, then
-                else:
-                    self._fused = kernel
-                    return result
-            try:
-                with numbers_are_constant(), warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # those of the compiler about itself
-                    result = self._first(arguments)
-            except Exception as cause:
-                raise CompileError(f"The solve cannot be compiled: {told(cause)}") from cause
-            self._called = True
-            return result
+                result = self._run(*arguments)
+        else:
+            with torch.no_grad(), Watch():
+                result = self._first(arguments) if self._run is None else self._run(*arguments)
+        Watch.forms.add(self.form)
+        return result
 
     def _first(self, arguments: tuple[Any, ...]) -> Any:
-        """The first call of the loop. Where the state is on a CUDA device and a C++ compiler finds no headers of CUDA, which come
-        with neither torch nor its driver, the loop itself stays in Python, and its kernels are those of the compiler all the same."""
-        try:
-            return self._compiled(*arguments)
-        except Exception:
-            if OPTIONS is None or not _on_cuda(arguments):
-                raise
-        self._compiled = _compiled(self._function, None)
-        return self._compiled(*arguments)
+        """The first call of the best that can be made."""
+        if FUSED:
+            try:
+                kernel = self._as_kernel(arguments)
+                result = kernel(*arguments)
+            except NotByRowError:
+                pass  # a loop, then
+            else:
+                self._run, self.form = kernel, "kernel"
+                return result
+        reason: Exception | None = None
+        with numbers_are_constant(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # those of the compiler about itself
+            for form, run in self._forms(_on_cuda(arguments)):
+                try:
+                    result = run(*arguments)
+                except Exception as cause:  # noqa: BLE001 - whatever a compiler raises
+                    reason = reason or cause
+                else:
+                    self._run, self.form = run, form
+                    return result
+        raise CompileError(f"The solve cannot be compiled: {told(reason)}") from reason
+
+    def _forms(self, on_cuda: bool) -> Iterator[tuple[str, Callable[..., Any]]]:
+        """What the loop can be compiled as, best first."""
+        if LOOPS and not (on_cuda and self._function.asks):
+            yield "loop", _compiled(self._function, OPTIONS)
+            if on_cuda and OPTIONS is not None:
+                # Where a C++ compiler finds no headers of CUDA, which come with neither torch nor its driver, the loop itself stays
+                # in Python, and its kernels are those of the compiler all the same.
+                yield "loop", _compiled(self._function, None)
+        # Between chunks the host asks the device whether there is another: a loop on a GPU would ask it before each round.
+        yield "chunks", replace(self._function, loop=InChunks(lambda function: _compiled(function, None)))
 
     def _as_kernel(self, arguments: tuple[Any, ...]) -> Callable[..., Any]:
         from odebench.compiled.fused.programs import fused
@@ -108,9 +125,9 @@ def program_of(graph: FieldGraph, key: Hashable, make: Callable[[], Callable[...
     return program
 
 
-def form() -> tuple[str, bool]:
+def form() -> tuple[str, bool, bool]:
     """What programs are made of, while tests choose."""
-    return BACKEND, FUSED
+    return BACKEND, FUSED, LOOPS
 
 
 def free(tensor: Tensor, *dimensions: int) -> Tensor:

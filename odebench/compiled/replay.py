@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
-from torch._higher_order_ops.while_loop import while_loop
 
 from odebench.compiled.emission import Emission
 from odebench.compiled.field_graph import FieldGraph
 from odebench.compiled.host_count import host_count
 from odebench.compiled.lanes import Lanes
+from odebench.compiled.rounds import in_the_graph
 from odebench.compiled.traced_field import Shape, TracedField
 from odebench.numerics import ExplicitRungeKutta
 
@@ -62,6 +62,10 @@ class Replay:
         emission: what is stored for output times.
         outputs: whether there are output times besides the last.
         keep: whether states at the starts of steps are stored.
+        loop: how rounds follow one another.
+
+    Attributes:
+        asks: whether the number of rounds is known only when the last one has ended.
     """
 
     solver: ExplicitRungeKutta
@@ -71,6 +75,8 @@ class Replay:
     emission: Emission
     outputs: bool
     keep: bool
+    loop: Callable[..., Any] = in_the_graph
+    asks: ClassVar[bool] = False
 
     def __call__(
         self, y: Tensor, grid: Tensor, rows: Tensor, kept: Tensor, placed: Sequence[Tensor], tensors: Sequence[Tensor]
@@ -113,7 +119,8 @@ class Replay:
 
         zero = torch.zeros((), dtype=torch.int64, device=grid.device)
         host = host_count(grid.device, 0)
-        _, _, end, *_ = while_loop(going, advance, (zero, grid[0].clone(), y.clone(), slope, *host))
+        first = (zero, grid[0].clone(), y.clone(), slope, *host)
+        _, _, end, *_ = self.loop(going, advance, first, exactly=grid.shape[0])
         outputs = y.new_empty(0)
         if placed is not None:
             outputs = interpolated(emission, lanes, stored, placed, y.dim())

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
-from torch._higher_order_ops.while_loop import while_loop
 
 from odebench.compiled.emission import Emission
 from odebench.compiled.field_graph import FieldGraph
 from odebench.compiled.host_count import host_count
 from odebench.compiled.lanes import Lanes
 from odebench.compiled.replay import Placed, interpolated
+from odebench.compiled.rounds import in_the_graph
 from odebench.compiled.traced_field import Shape, TracedField
 from odebench.numerics import ExplicitRungeKutta
 
@@ -42,6 +42,10 @@ class Reverse:
         emission: what the forward program stored for output times.
         outputs: whether there are cotangents of output times besides that of the end.
         wanted: which of the field's tensors want a gradient.
+        loop: how rounds follow one another.
+
+    Attributes:
+        asks: whether the number of rounds is known only when the last one has ended.
     """
 
     solver: ExplicitRungeKutta
@@ -51,6 +55,8 @@ class Reverse:
     emission: Emission
     outputs: bool
     wanted: tuple[int, ...]
+    loop: Callable[..., Any] = in_the_graph
+    asks: ClassVar[bool] = False
 
     def __call__(
         self,
@@ -109,7 +115,7 @@ class Reverse:
         last = torch.full((), grid.shape[0] - 1, dtype=torch.int64, device=grid.device)
         at = grid.shape[0] - 1
         first = (last, grid[at].clone(), states[at].clone(), cotangent.clone(), *(g.clone() for g in gradients), *host)
-        _, _, _, start, *totals = while_loop(going, back, first)
+        _, _, _, start, *totals = self.loop(going, back, first, exactly=grid.shape[0])
         # A plain tuple: it leaves the program, which may be kept in a file.
         return start, tuple(totals[:count]), torch.full((), counted.evaluations, dtype=torch.int64)
 

@@ -43,13 +43,14 @@ def solve_compiled(
         CompileError: the solver, the gradient method or the field has no compiled form.
     """
     times, before = checked_times(ts), Watch.seconds
+    Watch.forms.clear()
     setting = setting_of(solver, field, y0, times, request)
     leaves = y0 if isinstance(y0, tuple) else (y0,)
     wanted = tuple(index for index, tensor in enumerate(setting.tensors) if getattr(tensor, "requires_grad", False))
     call = _Call(setting=setting, ts=times, request=request, leaves=len(leaves), wanted=wanted)
     if not torch.is_grad_enabled() or not (wanted or any(leaf.requires_grad for leaf in leaves)):
         solved = call.forward(leaves, keep=False)
-        solved.stats.compiled, solved.stats.compile_s = True, Watch.seconds - before
+        _tell(solved.stats, before)
         return Solution(ys=setting.packing.unpack_outputs(solved.ys), grid=solved.grid, stats=solved.stats)
     if method.compiled_memory is None:
         raise CompileError(
@@ -57,8 +58,15 @@ def solve_compiled(
         )
     call.two_levels = method.compiled_memory == "segments"
     outputs = _Compiled.apply(call, *leaves, *(setting.tensors[index] for index in wanted))
-    call.stats.compiled, call.stats.compile_s = True, Watch.seconds - before
+    _tell(call.stats, before)
     return Solution(ys=outputs if isinstance(y0, tuple) else outputs[0], grid=call.grid, stats=call.stats)
+
+
+def _tell(stats: Stats, before: float) -> None:
+    """Note what ran, and the seconds of compilation since there were `before`."""
+    forms = {*Watch.forms, *(stats.compiled_as or "").split(" and ")} - {""}
+    stats.compiled, stats.compiled_as = True, " and ".join(sorted(forms))
+    stats.compile_s += Watch.seconds - before
 
 
 _FORMS = "`odebench list gradients` tells which"
@@ -112,8 +120,9 @@ class _Compiled(torch.autograd.Function):
         packing = call.setting.packing
         packed = packing.pack_outputs(cotangents if packing.is_tuple else cotangents[0])
         before = Watch.seconds
+        Watch.forms.clear()
         start, gradients = _Backward(call, stretches, packed).run()
-        call.stats.compile_s += Watch.seconds - before
+        _tell(call.stats, before)
         leaves = packing.unpack(start)
         return None, *(leaves if packing.is_tuple else (leaves,)), *gradients
 

@@ -1,4 +1,4 @@
-"""How long compilation takes."""
+"""How long compilation takes, and what has run."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from typing import ClassVar
 
 
 class Watch:
-    """Counts the seconds of what is compiled while it is open, in `Watch.seconds`; what only runs costs none."""
+    """Counts the seconds of what is compiled while it is open, in `Watch.seconds`; what only runs costs none.
+
+    Programs add to `Watch.forms` what they run as.
+    """
 
     seconds: ClassVar[float] = 0.0
+    forms: ClassVar[set[str]] = set()
 
     def __enter__(self) -> None:
         self._graphs, self._start = _graphs(), time.perf_counter()

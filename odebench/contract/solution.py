@@ -41,6 +41,9 @@ class Stats:
         accepted: accepted steps of the forward solve.
         rejected: rejected ones.
         compiled: whether the solve ran in programs of the compiled engine.
+        compiled_as: what its programs are, its backward pass included: "kernel", one function with a trajectory in registers; "loop",
+            one graph with the loop in it; "chunks", graphs of some rounds that the host asks for; several joined by " and ". None
+            where it did not.
         compile_fallback_reason: why it did not, where it was allowed to run without; None otherwise.
         compile_s: seconds in which programs were compiled for it.
         memory: of compiled programs; None where the solve's memory is torch's.
@@ -51,6 +54,7 @@ class Stats:
     accepted: int = 0
     rejected: int = 0
     compiled: bool = False
+    compiled_as: str | None = None
     compile_fallback_reason: str | None = None
     compile_s: float = 0.0
     memory: ProgramMemory | None = None

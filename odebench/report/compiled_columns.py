@@ -16,6 +16,13 @@ COMPILED: tuple[Column, ...] = (
     ),
     flag_column("compiled", "compiled", "Whether the solves ran in the compiled engine.", Part.QUALITY),
     text_column(
+        "compiled_as",
+        "compiled as",
+        "What its programs are, forward and back: kernel, loop, or chunks of rounds.",
+        Part.QUALITY,
+        Kind.TEXT,
+    ),
+    text_column(
         "compile_fallback_reason",
         "why it is not compiled",
         "Why solves ran without the compiled engine, where the suite allowed that.",

@@ -49,9 +49,15 @@ class Engine:
         self._asked = asked
         self.compiled: bool | None = None
         self.refusal: str | None = None
+        self._last: Stats | None = None
         self.solves: list[EngineSolve] | None = None
         # The fields are kept beside what stands behind them, so that no other can have the identity of one.
         self._known: dict[int, tuple[Field, nn.Module]] = {}
+
+    @property
+    def compiled_as(self) -> str | None:
+        """What the programs of the last solve are, as `Stats` tells it, its backward pass included where that has run."""
+        return None if self._last is None or not self.compiled else self._last.compiled_as
 
     def wrapper(self, wrap: Callable[[nn.Module], Field]) -> Callable[[nn.Module], Field]:
         """`wrap`, with a note of what stands behind each field."""
@@ -100,6 +106,7 @@ class Engine:
             except CompileError as refusal:
                 self.refuse(refusal)
             else:
+                self._last = solution.stats
                 self._keep(solver, module, y0, ts, grid, solution)
                 return solution
         solution = method.solve(solver, field, y0, ts, grid, inputs)

@@ -110,6 +110,8 @@ class _Examiner:
         engine = self._bench.engine
         if engine.compiled is not None:
             values["compiled"] = engine.compiled
+        if engine.compiled_as is not None:
+            values["compiled_as"] = engine.compiled_as
         if engine.refusal is not None:
             values["compile_fallback_reason"] = engine.refusal
         if not engine.compiled:

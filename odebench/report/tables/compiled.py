@@ -54,7 +54,7 @@ def _row(row: dict, eager: dict) -> tuple[Value, ...]:
     return (
         *(Value(shown("model", row[name])) for name in ("task", "model_label", "eager_label", "gradient_label")),
         Value(joined([row["grid_label"], row["setting_label"]])),
-        Value("yes" if compiled else "no", tone="" if compiled else "quiet"),
+        Value(_form(row) if compiled else "no", tone="" if compiled else "quiet"),
         *(Value(shown("time_total_s", time), sortable(time)) for time in times),
         _ratio(row, eager, "time_total_s") if compiled else Value(MISSING),
         Value(shown("time_prepare_s", row["time_prepare_s"]), sortable(row["time_prepare_s"])),
@@ -63,6 +63,12 @@ def _row(row: dict, eager: dict) -> tuple[Value, ...]:
         _ratio(row, eager, "memory_peak_bytes"),
         Value(shown("reason", row.get("compile_fallback_reason")), tone="quiet"),
     )
+
+
+def _form(row: dict) -> str:
+    """What it was compiled as, where the record tells it."""
+    form = row.get("compiled_as")
+    return form if is_there(form) else "yes"
 
 
 def _ratio(row: dict, eager: dict, name: str) -> Value:
