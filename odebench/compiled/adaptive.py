@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -12,7 +12,8 @@ from torch import Tensor
 from odebench.compiled.emission import Emission
 from odebench.compiled.field_graph import FieldGraph
 from odebench.compiled.lanes import Lanes
-from odebench.compiled.rounds import in_the_graph
+from odebench.compiled.rounds import IN_THE_GRAPH, InChunks, InTheGraph
+from odebench.compiled.step_facts import facts_of
 from odebench.compiled.traced_field import Shape, TracedField
 from odebench.numerics import ExplicitRungeKutta
 from odebench.numerics.outputs import CLOSE
@@ -115,7 +116,7 @@ class Adaptive:
     outputs: bool
     keep: bool
     guess: bool
-    loop: Callable[..., Any] = in_the_graph
+    loop: InTheGraph | InChunks = IN_THE_GRAPH
     asks: ClassVar[bool] = True
 
     def __call__(
@@ -142,17 +143,9 @@ class Adaptive:
             given: states at the output times that were met before.
         """
         solver, lanes, emission, start = self.solver, self.lanes, self.emission, State.unpacked(*state)
-        probe_field = self._field(tensors)
-        probe = solver.step(
-            probe_field,
-            lanes.time(start.t, start.y),
-            lanes.length(start.dt, start.y),
-            start.y,
-            start.slope,
-            error=True,
-            dense=emission.inside,
-        )
-        takes_over = probe.carry is not None
+        t, dt = lanes.time(start.t, start.y), lanes.length(start.dt, start.y)
+        probe = lambda field: solver.step(field, t, dt, start.y, start.slope, error=True, dense=emission.inside)  # noqa: E731
+        takes_over, kinds, evaluations = self.loop.once(lambda: facts_of(probe, self._field(tensors), emission))
         begin = self._begin(ts, settings, fresh, start, tensors, takes_over)
         start = start._replace(dt=begin[0], slope=begin[1])
         count = ts.shape[0]
@@ -161,7 +154,7 @@ class Adaptive:
         grid = start.t.new_empty((size, 2, *start.t.shape))
         states = start.y.new_empty((kept.shape[0] + 1, *start.y.shape)) if self.keep else None
         slots = count + 1 if not lanes.by_row else size
-        stored = start.y.new_empty((slots, len(emission.tensors(probe)), *start.y.shape)) if self.outputs else None
+        stored = start.y.new_empty((slots, kinds, *start.y.shape)) if self.outputs else None
 
         # Each tensor that a loop carries costs it time in every round, so that it carries few: numbers stand side by side.
         def going(counts, numbers, waiting, y, *others):
@@ -257,7 +250,7 @@ class Adaptive:
         if stored is not None:
             outputs = self.interpolated(stored, *others[-1].unbind(), columns(ts, start.t), grid, given)
         kept_states = states if states is not None else start.y.new_empty(0)
-        constants = (2 if self.guess else int(takes_over), probe_field.evaluations)
+        constants = (2 if self.guess else int(takes_over), evaluations)
         unmet = (pending < count).sum()[None]
         told = torch.cat((counts[:4], unmet, *(torch.full_like(unmet, constant) for constant in constants)))
         # A plain tuple: it leaves the program, which may be kept in a file.

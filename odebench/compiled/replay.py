@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,7 +13,8 @@ from odebench.compiled.emission import Emission
 from odebench.compiled.field_graph import FieldGraph
 from odebench.compiled.host_count import host_count
 from odebench.compiled.lanes import Lanes
-from odebench.compiled.rounds import in_the_graph
+from odebench.compiled.rounds import IN_THE_GRAPH, InChunks, InTheGraph
+from odebench.compiled.step_facts import facts_of
 from odebench.compiled.traced_field import Shape, TracedField
 from odebench.numerics import ExplicitRungeKutta
 
@@ -75,7 +76,7 @@ class Replay:
     emission: Emission
     outputs: bool
     keep: bool
-    loop: Callable[..., Any] = in_the_graph
+    loop: InTheGraph | InChunks = IN_THE_GRAPH
     asks: ClassVar[bool] = False
 
     def __call__(
@@ -92,15 +93,13 @@ class Replay:
         """
         lanes, emission = self.lanes, self.emission
         placed = Placed(*placed) if self.outputs else None
-        probe_field = self._field(tensors)
-        probe = self._step(probe_field, grid[0, 0], grid[0, 1], y, None)
-        # Where a step gives the derivative at its end, the next step takes it over.
-        takes_over = probe.carry is not None
+        probe = lambda field: self._step(field, grid[0, 0], grid[0, 1], y, None)  # noqa: E731
+        takes_over, kinds, evaluations = self.loop.once(lambda: facts_of(probe, self._field(tensors), emission))
         slope = self._field(tensors)(lanes.time(grid[0, 0], y), y).clone() if takes_over else y.new_empty(0)
         states = y.new_empty((kept.shape[0] + 1, *y.shape)) if self.keep else None
         stored = None
         if placed is not None:
-            stored = y.new_empty((placed.room.shape[0] + 1, len(emission.tensors(probe)), *y.shape))
+            stored = y.new_empty((placed.room.shape[0] + 1, kinds, *y.shape))
 
         def going(n, here, y, slope, *host):
             return (host[0] if host else n) < grid.shape[0]
@@ -124,7 +123,7 @@ class Replay:
         outputs = y.new_empty(0)
         if placed is not None:
             outputs = interpolated(emission, lanes, stored, placed, y.dim())
-        constants = (int(takes_over), probe_field.evaluations - takes_over)
+        constants = (int(takes_over), evaluations - takes_over)
         evaluations = torch.stack([torch.full((), number, dtype=torch.int64) for number in constants])
         # A plain tuple: it leaves the program, which may be kept in a file.
         return end, states if states is not None else y.new_empty(0), outputs, evaluations

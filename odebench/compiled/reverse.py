@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -14,7 +14,8 @@ from odebench.compiled.field_graph import FieldGraph
 from odebench.compiled.host_count import host_count
 from odebench.compiled.lanes import Lanes
 from odebench.compiled.replay import Placed, interpolated
-from odebench.compiled.rounds import in_the_graph
+from odebench.compiled.rounds import IN_THE_GRAPH, InChunks, InTheGraph
+from odebench.compiled.step_facts import facts_of
 from odebench.compiled.traced_field import Shape, TracedField
 from odebench.numerics import ExplicitRungeKutta
 
@@ -55,7 +56,7 @@ class Reverse:
     emission: Emission
     outputs: bool
     wanted: tuple[int, ...]
-    loop: Callable[..., Any] = in_the_graph
+    loop: InTheGraph | InChunks = IN_THE_GRAPH
     asks: ClassVar[bool] = False
 
     def __call__(
@@ -80,11 +81,11 @@ class Reverse:
         """
         lanes, emission = self.lanes, self.emission
         placed = Placed(*placed) if self.outputs else None
-        counted = TracedField(self.graph, self.shape, tensors)
-        probe = self._step(counted, grid[0, 0], grid[0, 1], states[0])
+        probe = lambda field: self._step(field, grid[0, 0], grid[0, 1], states[0])  # noqa: E731
+        facts = self.loop.once(lambda: facts_of(probe, TracedField(self.graph, self.shape, tensors), emission))
         weights = None
         if placed is not None:
-            weights = weights_of(emission, lanes, placed, cotangents, len(emission.tensors(probe)), cotangent).clone()
+            weights = weights_of(emission, lanes, placed, cotangents, facts.stored, cotangent).clone()
         differentiated = [tensors[index] for index in self.wanted]
 
         count, host = len(gradients), host_count(grid.device, grid.shape[0] - 1)
@@ -117,7 +118,7 @@ class Reverse:
         first = (last, grid[at].clone(), states[at].clone(), cotangent.clone(), *(g.clone() for g in gradients), *host)
         _, _, _, start, *totals = self.loop(going, back, first, exactly=grid.shape[0])
         # A plain tuple: it leaves the program, which may be kept in a file.
-        return start, tuple(totals[:count]), torch.full((), counted.evaluations, dtype=torch.int64)
+        return start, tuple(totals[:count]), torch.full((), facts.evaluations, dtype=torch.int64)
 
     def _step(self, field: TracedField, t: Tensor, dt: Tensor, y: Tensor):
         lanes = self.lanes

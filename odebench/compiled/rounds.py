@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,18 +15,29 @@ CHUNK = 8
 Carried = Sequence[Tensor]
 Going = Callable[..., Tensor]
 Round = Callable[..., Carried]
+Fact = TypeVar("Fact")
 
 
-def in_the_graph(
-    going: Going, advance: Round, carried: Carried, exactly: int | None = None, at_most: int | None = None
-):
-    """`while going(*carried): carried = advance(*carried)`, as an operation of the graph that is being made.
+class InTheGraph:
+    """Loops as operations of the graph that is being made."""
 
-    Args:
-        exactly: the number of rounds, where the host knows it.
-        at_most: a bound of it.
-    """
-    return while_loop(going, advance, tuple(carried))
+    def __call__(
+        self, going: Going, advance: Round, carried: Carried, exactly: int | None = None, at_most: int | None = None
+    ) -> Carried:
+        """`while going(*carried): carried = advance(*carried)`.
+
+        Args:
+            exactly: the number of rounds, where the host knows it.
+            at_most: a bound of it.
+        """
+        return while_loop(going, advance, tuple(carried))
+
+    def once(self, find: Callable[[], Fact]) -> Fact:
+        """What is the same in every call of a program; it is found whenever a graph is made."""
+        return find()
+
+
+IN_THE_GRAPH = InTheGraph()
 
 
 class InChunks:
@@ -40,11 +51,12 @@ class InChunks:
 
     def __init__(self, compiled: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
         self._known, self._asking = compiled(_known), compiled(_asking)
+        self._fact: Any = None
 
     def __call__(
         self, going: Going, advance: Round, carried: Carried, exactly: int | None = None, at_most: int | None = None
     ) -> Carried:
-        """As `in_the_graph`."""
+        """As `InTheGraph`'s."""
         if exactly is not None:
             for _ in range(exactly // CHUNK):
                 carried = self._known(advance, carried, CHUNK)
@@ -56,6 +68,12 @@ class InChunks:
             carried, more = self._asking(going, advance, carried, rounds)
             if at_most is not None or not more:
                 return carried
+
+    def once(self, find: Callable[[], Fact]) -> Fact:
+        """As `InTheGraph.once`, and found in the first call alone: here it is computed."""
+        if self._fact is None:
+            self._fact = find()
+        return self._fact
 
 
 def _known(advance: Round, carried: Carried, rounds: int) -> Carried:

@@ -12,7 +12,7 @@ import odebench
 from odebench.compiled import program, rounds
 from odebench.compiled.adaptive import Adaptive
 from odebench.compiled.replay import Replay
-from odebench.compiled.rounds import InChunks, in_the_graph
+from odebench.compiled.rounds import IN_THE_GRAPH, InChunks
 from odebench.errors import CompileError, DivergedError
 from tests.compiled.test_parity import FIVE, TWO, assert_same, distance
 
@@ -109,6 +109,6 @@ def test_a_gpu_is_asked_once_a_chunk_and_never_where_the_steps_are_known() -> No
     for kind in (Adaptive, Replay):
         function = object.__new__(kind)
         for field in fields(kind):
-            object.__setattr__(function, field.name, in_the_graph if field.name == "loop" else None)
+            object.__setattr__(function, field.name, IN_THE_GRAPH if field.name == "loop" else None)
         forms[kind] = [form for form, _ in program.Program(function)._forms(on_cuda=True)]
     assert forms == {Adaptive: ["chunks"], Replay: ["loop", "chunks"]}
