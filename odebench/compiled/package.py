@@ -102,18 +102,18 @@ def load_solver(path: str | Path) -> CompiledSolver:
 
 
 class CompiledSolver:
-    """Solves of one field, compiled ahead of time; made by `compile_solver` and `load_solver`.
-
-    Attributes:
-        tensors: what the field uses, its parameters among them, in the order of its graph. Solves read them: change them in
-            place to solve with other weights.
-    """
+    """Solves of one field, compiled ahead of time; made by `compile_solver` and `load_solver`."""
 
     def __init__(self, *, parameters: dict[str, Any], setting: Setting, entries: Sequence[Entry], folder: Path) -> None:
-        self.tensors: tuple[Any, ...] = setting.tensors
         self._parameters, self._setting, self._entries, self._folder = parameters, setting, entries, folder
         self._settings: dict[Any, Setting] = {}
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+
+    @property
+    def tensors(self) -> tuple[Any, ...]:
+        """What the field uses, its parameters among them, in the order of its graph. Solves read them: change them in place to
+        solve with other weights."""
+        return self._setting.tensors
 
     def __call__(
         self,
@@ -156,8 +156,7 @@ class CompiledSolver:
             if len(self._settings) >= MOST_SETTINGS:
                 self._settings.pop(next(iter(self._settings)))
             known = self._settings[key] = self._setting.for_state(leaves, is_tuple)
-        # By now they may be others: they are public.
-        return known if known.tensors is self.tensors else known.with_tensors(self.tensors)
+        return known
 
     def save(self, path: str | Path) -> None:
         """Write everything that a solve needs to one file; `odebench.load_solver` reads it, on a processor that has all

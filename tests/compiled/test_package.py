@@ -152,6 +152,29 @@ def test_other_weights_are_taken_in_place(saved, y0, field) -> None:
     assert torch.allclose(found, field.solution(2.0, y0), rtol=1e-6)
 
 
+def test_a_solver_that_was_just_compiled_shares_its_weights_with_the_field(y0, field) -> None:
+    solver = odebench.compile_solver(field, y0, TWO, solver="rk4", steps=7)
+    (speed,) = (tensor for tensor in solver.tensors if tensor.numel() == 1)
+    speed.fill_(1.0)  # without a graph, as all of it is
+    assert float(field.speed.detach()) == 1.0
+    assert torch.allclose(solver(y0, TWO, steps=200).y1, field.solution(2.0, y0), rtol=1e-6)
+
+
+def test_one_file_holds_programs_for_all_kinds_of_output_times_that_were_asked_for(y0, field, tmp_path) -> None:
+    solver, kinds = odebench.compile_solver(field, y0, TWO, solver="rk4", steps=6), (TWO, FIVE, (0.0, 1.0, 2.0))
+    for ts in kinds:
+        solver(y0, ts, steps=6)
+    solver.save(tmp_path / "three.ode")
+    assert [name for name in files_in(tmp_path / "three.ode") if name.endswith(".so")] == [
+        f"program-{n}.so" for n in range(3)
+    ]
+    loaded = odebench.load_solver(tmp_path / "three.ode")
+    for ts in kinds:
+        with torch.no_grad():
+            eager = odebench.solve(field, y0, ts, solver="rk4", steps=6)
+        assert distance(loaded(y0, ts, steps=6).ys, eager.ys) < ROUNDING
+
+
 def test_what_was_loaded_can_be_saved_again_with_its_weights(packages, y0, field, tmp_path) -> None:
     solver = odebench.load_solver(packages / "ends.ode")
     with torch.no_grad():
