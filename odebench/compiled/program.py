@@ -113,11 +113,6 @@ def form() -> tuple[str, bool]:
     return BACKEND, FUSED
 
 
-def compiles() -> bool:
-    """Whether anything is, or was, compiled here; it is not where solvers are read from files."""
-    return "torch._dynamo" in sys.modules
-
-
 def free(tensor: Tensor, *dimensions: int) -> Tensor:
     """Let the sizes of these dimensions vary from call to call, where they do not stand for a batch of none or one."""
     if not compiles():
@@ -126,3 +121,8 @@ def free(tensor: Tensor, *dimensions: int) -> Tensor:
         if dimension < tensor.dim() and tensor.shape[dimension] > 1:
             torch._dynamo.maybe_mark_dynamic(tensor, dimension)
     return tensor
+
+
+def compiles() -> bool:
+    """Whether anything is, or was, compiled here; it is not where solvers are read from files."""
+    return "torch._dynamo" in sys.modules
