@@ -14,7 +14,7 @@ from torch import Tensor
 from odebench.compiled.adaptive import TOO_SMALL, Adaptive, Chunk, Counts, State
 from odebench.compiled.emission import Emission
 from odebench.compiled.placing import Places, place
-from odebench.compiled.program import free
+from odebench.compiled.program import compiles, free
 from odebench.compiled.replay import Placed, Replay, Replayed
 from odebench.compiled.setting import Setting
 from odebench.contract import Grid, Stats, StepSize, Tolerance
@@ -194,15 +194,16 @@ class Laid(NamedTuple):
 def lay(setting: Setting, ts: list[float], request: StepSize | Grid) -> Laid:
     """The grid that is asked for; equal steps over the same times are laid once."""
     interpolates, name = setting.solver.interpolates, setting.solver.name
-    if isinstance(request, StepSize) and setting.graph.translate is None:
-        return _uniform(interpolates, name, tuple(ts), request, setting.device)
     if isinstance(request, StepSize):
-        request = uniform_grid(request, ts[0], ts[-1])
+        return _uniform(interpolates, name, tuple(ts), request, setting.device, compiles())
     return _laid(interpolates, name, ts, request, setting.device)
 
 
 @functools.lru_cache(maxsize=128)
-def _uniform(interpolates: bool, name: str, ts: tuple[float, ...], request: StepSize, device: torch.device) -> Laid:
+def _uniform(
+    interpolates: bool, name: str, ts: tuple[float, ...], request: StepSize, device: torch.device, compiles: bool
+) -> Laid:
+    # Laid again when the compiler has been loaded: what was laid before it was there does not tell it which sizes vary.
     return _laid(interpolates, name, ts, uniform_grid(request, ts[0], ts[-1]), device)
 
 

@@ -132,9 +132,14 @@ def form() -> tuple[str, bool, bool]:
 
 def free(tensor: Tensor, *dimensions: int) -> Tensor:
     """Let the sizes of these dimensions vary from call to call, where they do not stand for a batch of none or one."""
-    if "torch._dynamo" not in sys.modules:
-        return tensor  # nothing is compiled here, nor was: the solver was read from a file
+    if not compiles():
+        return tensor
     for dimension in dimensions:
         if dimension < tensor.dim() and tensor.shape[dimension] > 1:
             torch._dynamo.maybe_mark_dynamic(tensor, dimension)
     return tensor
+
+
+def compiles() -> bool:
+    """Whether anything is, or was, compiled here; it is not where solvers are read from files."""
+    return "torch._dynamo" in sys.modules

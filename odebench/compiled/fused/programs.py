@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from odebench.compiled.adaptive import Adaptive, columns
-from odebench.compiled.fused.build import built
+from odebench.compiled.fused.build import Kernel, built
 from odebench.compiled.fused.expressions import NotByRowError
 from odebench.compiled.fused.rows import Rows, rows_of
 from odebench.compiled.fused.source import StepForm, source_of
@@ -41,21 +41,30 @@ def kinds_on(device: torch.device) -> dict[type, Callable[[Any, Sequence[Any]], 
     return {Replay: FusedReplay, Adaptive: FusedAdaptive, Reverse: FusedReverse}
 
 
+def reopened(function: Replay | Adaptive, kernel: Kernel) -> Callable[..., Any]:
+    """The program of a loop whose kernel was built before, for states on the CPU: its field is not read again."""
+    kinds: dict[type, Callable[..., Any]] = {Replay: FusedReplay, Adaptive: FusedAdaptive}
+    return kinds[type(function)](function, (), kernel)
+
+
 class _Fused:
     """What all have in common."""
 
-    def __init__(self, function: Any, state: Tensor, tensors: Sequence[Any], takes_over: bool, kernel: str) -> None:
-        solver, lanes = function.solver, function.lanes
+    def __init__(self, function: Any, takes_over: bool) -> None:
+        self.function, self.lanes, self.solver = function, function.lanes, function.solver
+        inside = function.emission.inside and function.outputs
+        self.form = StepForm(tableau=self.solver.tableau, inside=inside, takes_over=takes_over)
+
+    def _made(self, kernel: str, state: Tensor, tensors: Sequence[Any]) -> Callable[..., None]:
+        """The kernel of this name, from the graph of the field."""
+        function, solver, lanes = self.function, self.solver, self.lanes
         if type(solver).step is not ExplicitRungeKutta.step or type(solver)._error is not ExplicitRungeKutta._error:
             raise NotByRowError(f"the solver {solver.name!r} has a step of its own")
         if lanes.elements is not None:
             raise NotByRowError("the error norm does not count all elements")
-        self.function, self.lanes, self.solver = function, lanes, solver
-        inside = function.emission.inside and function.outputs
-        self.form = StepForm(tableau=solver.tableau, inside=inside, takes_over=takes_over)
         time = state.new_zeros((1,) * state.dim() if lanes.by_row else (), dtype=lanes.dtype)
         self.rows: Rows = rows_of(function.graph, function.shape, time, state, tensors)
-        self.run = self._built(kernel, state)
+        return self._built(kernel, state)
 
     def _built(self, kernel: str, state: Tensor) -> Callable[..., None]:
         """The kernel for the device of this state."""
@@ -70,12 +79,13 @@ class _Fused:
 
 
 class FusedReplay(_Fused):
-    """`Replay` as a kernel."""
+    """`Replay` as a kernel: that of its field, or one that was built before."""
 
-    def __init__(self, function: Replay, arguments: Sequence[Any]) -> None:
+    def __init__(self, function: Replay, arguments: Sequence[Any], kernel: Kernel | None = None) -> None:
         inside, tableau = function.emission.inside and function.outputs, function.solver.tableau
         takes_over = inside and (tableau.fsal or tableau.dense is None)
-        super().__init__(function, arguments[0], arguments[5], takes_over, "replay")
+        super().__init__(function, takes_over)
+        self.run = kernel or self._made("replay", arguments[0], arguments[5])
         self.evaluations = torch.tensor((int(takes_over), self.form.stages))
 
     def __call__(
@@ -114,12 +124,13 @@ class FusedReplay(_Fused):
 
 
 class FusedAdaptive(_Fused):
-    """`Adaptive` as a kernel."""
+    """`Adaptive` as a kernel: that of its field, or one that was built before."""
 
-    def __init__(self, function: Adaptive, arguments: Sequence[Any]) -> None:
+    def __init__(self, function: Adaptive, arguments: Sequence[Any], kernel: Kernel | None = None) -> None:
         tableau = function.solver.tableau
         takes_over = tableau.fsal or (function.emission.inside and tableau.dense is None)
-        super().__init__(function, arguments[6][-2], arguments[8], takes_over, "adaptive")
+        super().__init__(function, takes_over)
+        self.run = kernel or self._made("adaptive", arguments[6][-2], arguments[8])
         self._evaluations = (2 if function.guess else int(takes_over), self.form.stages)
 
     def __call__(
@@ -187,7 +198,8 @@ class FusedReverse(_Fused):
     """`Reverse` as a kernel."""
 
     def __init__(self, function: Reverse, arguments: Sequence[Any]) -> None:
-        super().__init__(function, arguments[0], arguments[6], False, "reverse")
+        super().__init__(function, False)
+        self.run = self._made("reverse", arguments[0], arguments[6])
         inside, tableau = function.emission.inside and function.outputs, function.solver.tableau
         ends = inside and (tableau.fsal or tableau.dense is None)
         self._evaluations = torch.full((), self.form.stages + ends, dtype=torch.int64)
