@@ -17,7 +17,7 @@ from odebench.compiled.adaptive import Adaptive
 from odebench.compiled.field_graph import told
 from odebench.compiled.fresh import numbers_are_constant
 from odebench.compiled.fused.expressions import NotByRowError
-from odebench.compiled.opening import LOOP, Entry, kind_of, opened_loop
+from odebench.compiled.opening import LOOP, Entry, kind_of, opened_loop, telling
 from odebench.compiled.replay import Replay
 from odebench.errors import CompileError, OdebenchError
 
@@ -59,7 +59,7 @@ class Kept:
         shutil.copyfile(kernel.run.file, self._folder / entry.file)
         (self._folder / entry.text).write_text(kernel.run.source, encoding="utf-8")
         self.entries.append(entry)
-        return kernel
+        return telling("kernel", kernel)
 
     def _loop(self, function: Replay | Adaptive, arguments: tuple[Any, ...]) -> Callable[..., Any]:
         entry = Entry(kind=kind_of(function), file=f"program-{len(self.entries)}{LOOP}")
@@ -76,7 +76,7 @@ class Kept:
         except Exception as cause:
             raise CompileError(f"The solve cannot be compiled ahead of time: {told(cause)}") from cause
         self.entries.append(entry)
-        return run
+        return telling("loop", run)
 
 
 class _Module(nn.Module):

@@ -15,6 +15,7 @@ from odebench.compiled.adaptive import Adaptive
 from odebench.compiled.fused.build import Kernel
 from odebench.compiled.fused.programs import reopened
 from odebench.compiled.replay import Replay
+from odebench.compiled.watch import Watch
 from odebench.errors import CompileError
 
 LOOP = ".pt2"
@@ -57,7 +58,19 @@ class Opened:
 
     def __call__(self, function: Replay | Adaptive) -> Callable[..., Any]:
         program = self._programs.get(kind_of(function), _missing)
-        return reopened(function, program) if isinstance(program, Kernel) else program
+        return (
+            telling("kernel", reopened(function, program)) if isinstance(program, Kernel) else telling("loop", program)
+        )
+
+
+def telling(form: str, run: Callable[..., Any]) -> Callable[..., Any]:
+    """A program that says what it runs as, as those do that are compiled where they are called."""
+
+    def call(*arguments: Any) -> Any:
+        Watch.forms.add(form)
+        return run(*arguments)
+
+    return call
 
 
 def _opened(file: Path) -> Callable[..., Any]:

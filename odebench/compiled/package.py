@@ -21,6 +21,7 @@ from odebench.compiled.opening import Entry, Opened
 from odebench.compiled.processor import processor
 from odebench.compiled.setting import MOST_SETTINGS, Setting, setting_of
 from odebench.compiled.solver_file import FORMAT, read, write
+from odebench.compiled.watch import Watch
 from odebench.contract import Field, GridRequest, Solution, State, Tolerance
 from odebench.errors import CompileError
 from odebench.numerics.outputs import checked_times
@@ -132,6 +133,8 @@ class CompiledSolver:
             CompileError: what is asked for was not compiled: another kind of steps or output times, dtype or shape of the state.
             GridError, DivergedError: as `odebench.solve`.
         """
+        before = Watch.seconds
+        Watch.forms.clear()
         if request is None:
             batch = "per-sample" if self._setting.lanes.by_row else "joint"
             steps_given = steps is not None or step_size is not None
@@ -145,7 +148,7 @@ class CompiledSolver:
             y = packing.pack(y0).detach().contiguous()
             solve = solve_adaptively if isinstance(request, Tolerance) else solve_on_grid
             solved: Solved = solve(setting, y, checked_times(ts), request, False)
-        solved.stats.compiled = True
+        Watch.tell(solved.stats, before)
         return Solution(ys=packing.unpack_outputs(solved.ys), grid=solved.grid, stats=solved.stats)
 
     def _setting_for(self, leaves: Sequence[Tensor], is_tuple: bool) -> Setting:

@@ -50,7 +50,7 @@ def solve_compiled(
     call = _Call(setting=setting, ts=times, request=request, leaves=len(leaves), wanted=wanted)
     if not torch.is_grad_enabled() or not (wanted or any(leaf.requires_grad for leaf in leaves)):
         solved = call.forward(leaves, keep=False)
-        _tell(solved.stats, before)
+        Watch.tell(solved.stats, before)
         return Solution(ys=setting.packing.unpack_outputs(solved.ys), grid=solved.grid, stats=solved.stats)
     if method.compiled_memory is None:
         raise CompileError(
@@ -58,15 +58,8 @@ def solve_compiled(
         )
     call.two_levels = method.compiled_memory == "segments"
     outputs = _Compiled.apply(call, *leaves, *(setting.tensors[index] for index in wanted))
-    _tell(call.stats, before)
+    Watch.tell(call.stats, before)
     return Solution(ys=outputs if isinstance(y0, tuple) else outputs[0], grid=call.grid, stats=call.stats)
-
-
-def _tell(stats: Stats, before: float) -> None:
-    """Note what ran, and the seconds of compilation since there were `before`."""
-    forms = {*Watch.forms, *(stats.compiled_as or "").split(" and ")} - {""}
-    stats.compiled, stats.compiled_as = True, " and ".join(sorted(forms))
-    stats.compile_s += Watch.seconds - before
 
 
 _FORMS = "`odebench list gradients` tells which"
@@ -122,7 +115,7 @@ class _Compiled(torch.autograd.Function):
         before = Watch.seconds
         Watch.forms.clear()
         start, gradients = _Backward(call, stretches, packed).run()
-        _tell(call.stats, before)
+        Watch.tell(call.stats, before)
         leaves = packing.unpack(start)
         return None, *(leaves if packing.is_tuple else (leaves,)), *gradients
 

@@ -139,7 +139,8 @@ def test_a_network_is_a_kernel_forward_and_a_loop_backward(width, kernels, monke
     monkeypatch.setattr(program, "BACKEND", "aot_eager")
     monkeypatch.setattr(program, "OPTIONS", None)
     y0 = torch.randn(19, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(width))
-    assert_same(Network(width), y0, TWO, solver="rk4", steps=5)
+    solution = assert_same(Network(width), y0, TWO, solver="rk4", steps=5)
+    assert solution.stats.compiled_as == "kernel and loop"
     forward, backward = kernels
     assert isinstance(forward, FusedReplay)
     assert "products of matrices" in backward

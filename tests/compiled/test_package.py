@@ -38,6 +38,7 @@ found = {}
 for name, (ts, steps, y0) in torch.load(sys.argv[1]).items():
     solution = odebench.load_solver(Path(sys.argv[1]).with_name(name + ".ode"))(y0, ts, **steps)
     found[name] = solution.ys, solution.grid.t, solution.stats.evaluations_forward
+    assert solution.stats.compiled_as == "kernel", solution.stats
 loaded = {"torch._dynamo", "torch._inductor", "triton"} & set(sys.modules)
 assert not loaded, f"the compiler was loaded: {loaded}"
 torch.save(found, sys.argv[2])
@@ -199,6 +200,7 @@ def test_a_field_whose_rows_meet_stays_a_loop_and_files_of_loops_alone_are_still
     for name in ("loop", "old"):
         found = odebench.load_solver(tmp_path / f"{name}.ode")(y0[:4], TWO, steps=7)
         assert distance(found.ys, eager.ys) < ROUNDING
+        assert found.stats.compiled_as == "loop"
 
 
 def test_where_kernels_are_turned_off_loops_are_asked_for(y0, field, monkeypatch) -> None:

@@ -84,5 +84,10 @@ def test_the_table_of_the_engine_has_a_row_for_each_cell_that_asked():
         )
     )
     fast, fallen = [[value.text for value in row] for row in table.rows]
+    older = compiled()
+    told = compiled()
+    told["parts"]["quality"]["values"]["compiled_as"] = "kernel and loop"
+    tables = [compiled_engine(with_labels(frame_of([record(*QUESTION), one]))) for one in (older, told)]
+    assert [table.rows[0][5].text for table in tables] == ["yes", "kernel and loop"]
     assert (fast[5], fast[8], fast[9], fast[11]) == ("yes", "0.1 ×", "9 s", "1 ×")
     assert (fallen[5], fallen[7], fallen[-1]) == ("no", "–", why)

@@ -64,7 +64,7 @@ def test_compiled_and_eager_cells_ask_as_much_of_the_field(cell, measured):
     eager, compiled = (measured(quality, cell(gradient="direct", compiled=c)) for c in (False, True))
     assert (compiled["outcome"], compiled["reason"]) == ("ok", None)
     values = compiled["values"]
-    assert values["compiled"] is True
+    assert (values["compiled"], values["compiled_as"]) == (True, "kernel")
     assert "compiled" not in eager["values"]
     assert (values["nfe_method"], values["nfe_forward"]) == ("loop_counter", eager["values"]["nfe_forward"])
     for index, other in eager["fingerprints"].items():
