@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 
@@ -19,3 +20,11 @@ def pytest_configure(config: pytest.Config) -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _looked_through_once() -> None:
+    """Collections of garbage look through everything that is alive: of what earlier modules left, compilers above all, that is most of
+    the time of tests that ask for them. What is there when a module begins is no longer looked at."""
+    gc.collect()
+    gc.freeze()
