@@ -118,6 +118,8 @@ def build(kind: str, named: Named) -> Any:
         PluginError: there is no such name or parameter, or the plugin that offers it failed to load; or `named` is neither a
             name nor a table.
     """
+    if isinstance(named, str) and "/" not in named and kind in _REUSED:
+        return _built_in(kind, named)
     if isinstance(named, type):
         raise PluginError(f"{kind}: {named.__name__} is a class. Give an instance of it, such as {named.__name__}().")
     if not isinstance(named, str | Mapping):
@@ -125,12 +127,25 @@ def build(kind: str, named: Named) -> Any:
     table = {"name": named} if isinstance(named, str) else dict(named)
     if not isinstance(table.get("name"), str):
         raise PluginError(f"{kind}: the table {table} has no name.")
-    name = table.pop("name")
+    return _built(kind, table.pop("name"), table)
+
+
+_REUSED = ("solver", "gradient")
+"""Kinds whose instances hold nothing of a solve, so that one serves them all."""
+
+
+def _built(kind: str, name: str, parameters: dict[str, Any]) -> Any:
     registry = _registry(name.partition("/")[0] if "/" in name else None)
     failure = registry.failure_of(name)
     if failure is not None and name not in registry.names(kind):
         raise PluginError(f"{kind} {name!r}: its plugin {failure.plugin!r} could not be loaded: {failure.message}")
-    return registry.get(kind, name).build(**table)
+    return registry.get(kind, name).build(**parameters)
+
+
+@functools.cache
+def _built_in(kind: str, name: str) -> Any:
+    """With its defaults, as most solves ask for it."""
+    return _built(kind, name, {})
 
 
 @functools.cache

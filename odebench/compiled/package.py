@@ -19,7 +19,7 @@ from odebench.compiled.description import described, restored
 from odebench.compiled.march import Solved, solve_adaptively, solve_on_grid
 from odebench.compiled.opening import Entry, Opened
 from odebench.compiled.processor import processor
-from odebench.compiled.setting import MOST_SETTINGS, Setting, setting_of
+from odebench.compiled.setting import Setting, remember, setting_of
 from odebench.compiled.solver_file import FORMAT, read, write
 from odebench.compiled.watch import Watch
 from odebench.contract import Field, GridRequest, Solution, State, Tolerance
@@ -156,9 +156,8 @@ class CompiledSolver:
         key = (is_tuple, *((leaf.shape, leaf.dtype, leaf.device) for leaf in leaves))
         known = self._settings.get(key)
         if known is None:
-            if len(self._settings) >= MOST_SETTINGS:
-                self._settings.pop(next(iter(self._settings)))
-            known = self._settings[key] = self._setting.for_state(leaves, is_tuple)
+            known = self._setting.for_state(leaves, is_tuple)
+            remember(self._settings, key, known)
         return known
 
     def save(self, path: str | Path) -> None:

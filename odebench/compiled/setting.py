@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -111,7 +111,64 @@ def setting_of(solver: Solver, field: Field, y0: State, ts: Sequence[float], req
         )
     by_row = wants_rows(request)
     leaves = y0 if isinstance(y0, tuple) else (y0,)
-    rows_apart = isinstance(y0, tuple) and all(leaf.dim() and leaf.shape[0] == leaves[0].shape[0] for leaf in leaves)
+    form, packing, start = _begun(y0, leaves, ts[0], by_row)
+    if by_row:
+        start = start.repeat(leaves[0].shape[0]).reshape(-1, *(1,) * (leaves[0].dim() - 1))
+    graph, tensors = capture(field, start, tuple(leaf.detach() for leaf in leaves), packing.is_tuple)
+    if by_row and graph.uses_time:
+        refuse_rows(solver, field, y0, ts[0])
+    elements = getattr(request, "norm_elements", None)
+    key = (_identity(solver), elements, form)
+    known = graph.settings.get(key)
+    if known is None:
+        lanes = Lanes(by_row=by_row, dtype=start.dtype, elements=elements)
+        known = Setting(
+            solver=solver,
+            graph=graph,
+            shape=_shape(leaves, packing, start.dtype),
+            lanes=lanes,
+            tensors=(),
+            packing=packing,
+            dtype=leaves[0].dtype,
+            device=leaves[0].device,
+        )
+        remember(graph.settings, key, known)
+    return known.with_tensors(tensors)
+
+
+def remember(known: dict[Any, Any], key: Any, value: Any) -> None:
+    """Keep a value, and forget the oldest of too many."""
+    if len(known) >= MOST_SETTINGS:
+        known.pop(next(iter(known)))
+    known[key] = value
+
+
+class _Begun(NamedTuple):
+    """What is known of a solve from the form of its state: to check it takes longer than a small solve.
+
+    Attributes:
+        form: that, and whether each row has steps of its own.
+        packing: how the state becomes one tensor.
+        start: the first time, in the dtype that the field takes.
+    """
+
+    form: tuple[Any, ...]
+    packing: Packing
+    start: Tensor
+
+
+_known: dict[Any, _Begun] = {}
+
+
+def _begun(y0: State, leaves: tuple[Tensor, ...], first: float, by_row: bool) -> _Begun:
+    is_tuple = isinstance(y0, tuple)
+    if not all(isinstance(leaf, Tensor) for leaf in leaves):
+        Packing(y0)  # says what is wrong
+    form = (is_tuple, by_row, *((leaf.shape, leaf.dtype, leaf.device) for leaf in leaves))
+    known = _known.get((form, first))
+    if known is not None:
+        return known
+    rows_apart = is_tuple and all(leaf.dim() and leaf.shape[0] == leaves[0].shape[0] for leaf in leaves)
     packing = Packing(y0, by_row=by_row or rows_apart)
     if leaves[0].is_complex():
         raise CompileError(
@@ -119,40 +176,10 @@ def setting_of(solver: Solver, field: Field, y0: State, ts: Sequence[float], req
         )
     if not all(leaf.numel() for leaf in leaves):
         raise CompileError("The state has no elements, so that there is nothing to compile. Solve without compile.")
-    dtype = time_dtype(leaves[0].dtype)
-    start = torch.full((), ts[0], dtype=dtype, device=leaves[0].device)
-    if by_row:
-        start = start.repeat(leaves[0].shape[0]).reshape(-1, *(1,) * (leaves[0].dim() - 1))
-    graph, tensors = capture(field, start, tuple(leaf.detach() for leaf in leaves), packing.is_tuple)
-    if by_row and graph.uses_time:
-        refuse_rows(solver, field, y0, ts[0])
-    elements = getattr(request, "norm_elements", None)
-    key = (
-        _identity(solver),
-        tuple(packing.shapes),
-        packing.is_tuple,
-        by_row,
-        elements,
-        leaves[0].dtype,
-        leaves[0].device,
-    )
-    known = graph.settings.get(key)
-    if known is None:
-        shape = _shape(leaves, packing, dtype)
-        lanes = Lanes(by_row=by_row, dtype=dtype, elements=elements)
-        known = graph.settings[key] = Setting(
-            solver=solver,
-            graph=graph,
-            shape=shape,
-            lanes=lanes,
-            tensors=(),
-            packing=packing,
-            dtype=leaves[0].dtype,
-            device=leaves[0].device,
-        )
-        if len(graph.settings) > MOST_SETTINGS:
-            graph.settings.pop(next(iter(graph.settings)))
-    return known.with_tensors(tensors)
+    start = torch.full((), first, dtype=time_dtype(leaves[0].dtype), device=leaves[0].device)
+    begun = _Begun(form, packing, start)
+    remember(_known, (form, first), begun)
+    return begun
 
 
 def _shape(leaves: Sequence[Tensor], packing: Packing, dtype: torch.dtype) -> Shape:
