@@ -4,7 +4,7 @@
 
 Time beyond the field is the time of a cell less its evaluations times that of one evaluation alone (task `evaluate`), a step that was
 tried: accepted or rejected. For a gradient it is the time over the field's own: evaluations forward and backward, and a
-vector-Jacobian product for each that was made. Where a library solves in JAX its field is another program, and nothing is subtracted.
+vector-Jacobian product for each that was made. Where a solve is compiled, or in JAX, its field is another program, and nothing is subtracted.
 `--all` adds a line for every model and tolerance. A cell that failed, or was not timed on an idle machine, is left out and counted.
 """
 
@@ -84,9 +84,11 @@ def with_costs(frame: pd.DataFrame) -> pd.DataFrame:
     field_s, both_s = (_by_model(alone[chosen], keys) for chosen in (~vjp, vjp))
     cells = frame[frame.task.isin(["integrate", "gradient"])].copy()
     of_model = [_key(row, keys) for row in cells.to_dict("records")]
-    in_jax = cells.plugin_versions.str.contains(r"\bjax ", regex=True)
-    field = pd.Series([field_s.get(key, math.nan) for key in of_model], index=cells.index).where(~in_jax)
-    both = pd.Series([both_s.get(key, math.nan) for key in of_model], index=cells.index).where(~in_jax)
+    elsewhere = cells.plugin_versions.str.contains(r"\bjax ", regex=True)
+    if "compiled" in cells.columns:
+        elsewhere |= cells.compiled.fillna(False).astype(bool)
+    field = pd.Series([field_s.get(key, math.nan) for key in of_model], index=cells.index).where(~elsewhere)
+    both = pd.Series([both_s.get(key, math.nan) for key in of_model], index=cells.index).where(~elsewhere)
     forward, backward, vjps = (
         cells[name].astype("Float64").astype(float) for name in ("nfe_forward", "nfe_backward", "vjps")
     )
