@@ -158,6 +158,23 @@ def test_the_overview_shows_solvers_and_the_gradient_methods_of_one_solver():
     assert {point.x for series in errors.series for point in series.points} == {32, 64, 128}
 
 
+def test_of_many_solvers_the_overview_shows_those_that_need_the_fewest_evaluations():
+    made = gradients("direct")
+    for one in made:
+        one["parts"]["quality"]["values"] |= {"nfe_forward": 10**6, "error_final": 1e3}
+    costs = {f"solver-{n:02}": (64 * (n + 1), 10.0 ** -(n % 5)) for n in range(20)}
+    for name, (evaluations, error) in costs.items():
+        (one,) = integrations(steps=(64,))
+        one["cell"]["solver"]["name"], one["cell_id"] = name, f"{name:0>16}"
+        one["parts"]["quality"]["values"] |= {"nfe_forward": evaluations, "error_final": error}
+        made.append(one)
+    (chart,) = charts(overview.overview, made)
+    shown = [series.label for series in chart.panels[0].series]
+    # Ahead are 0 to 4, which reach the five errors first; without them 5 to 9, and then 10 and 11.
+    assert shown == [f"solver-{n:02}" for n in range(12)]
+    assert "9 solvers that need more for the same error are left out; see those below." in chart.notes
+
+
 def test_the_overview_prefers_fixed_grids_and_takes_tolerances_where_there_are_none():
     tolerances = [
         record("gradient", "mlp-field", "dopri5", name, {"rtol": rtol, "atol": rtol, "batch": "joint"})

@@ -24,6 +24,9 @@ from odebench.report.figures.selection import (
 from odebench.report.frame import GRID_COLUMNS
 
 FAMILY = "Overview"
+MOST_SOLVERS = 12
+"""More than these cannot be told apart in one panel."""
+
 _CAPTION = (
     "Left: at equal error (a horizontal cut) the leftmost solver needs the fewest evaluations. Middle: a gradient method at "
     "the rounding unit is exact. Right: what a method keeps until the backward pass. The figures below show every solver."
@@ -45,9 +48,11 @@ def overview(frame: pd.DataFrame) -> list[Chart]:
         methods = _one_solver(drawn(asked, "grad_error_discrete", "memory_peak_bytes", "steps_accepted"))
         if solvers.empty or methods.empty:
             continue
+        solvers, behind = _foremost(solvers)
         shown = set(methods["gradient_label"])
         absent = sorted(set(asked.loc[asked["outcome"] != UNSUPPORTED, "gradient_label"]) - shown)
         said = [f"Not in this figure: {', '.join(absent)}; see those below."] if absent else []
+        said += [f"{behind} solvers that need more for the same error are left out; see those below."] if behind else []
         said += at_floor(solvers, ["error_final"]) + at_floor(methods, ["grad_error_discrete"])
         made.append(
             Chart(
@@ -62,6 +67,23 @@ def overview(frame: pd.DataFrame) -> list[Chart]:
             )
         )
     return made
+
+
+def _foremost(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Rows of the solvers that need the fewest evaluations for some error, and how many solvers are left out.
+
+    Those of which some point is beaten by no other solver's come first, then those that are next without them, and so on.
+    """
+    chosen: list[str] = []
+    left = rows
+    while len(left) and len(chosen) < MOST_SOLVERS:
+        ordered = left.sort_values(["nfe_forward", "error_final"], kind="stable")
+        best = ordered["error_final"].cummin().shift(fill_value=float("inf"))
+        ahead = list(dict.fromkeys(ordered.loc[ordered["error_final"] < best, "solver_label"]))
+        chosen += ahead
+        left = left[~left["solver_label"].isin(ahead)]
+    chosen = chosen[:MOST_SOLVERS]
+    return rows[rows["solver_label"].isin(chosen)], rows["solver_label"].nunique() - len(chosen)
 
 
 def _one_solver(rows: pd.DataFrame) -> pd.DataFrame:
