@@ -28,7 +28,7 @@ class MemoryUse:
         peak_bytes: the most that was alive at once.
         forward_bytes: alive after the forward pass: the answer, and what the backward pass needs.
         left_bytes: made meanwhile and alive at the end, beyond the answer, its grid and the gradients: a leak. None for compiled programs.
-        grid_bytes: of the steps' own data, which is counted in the first two; None where the solver does not tell its steps.
+        grid_bytes: of the steps' own data, as far as it is counted in the first two; None where the solver does not tell its steps.
         method: "dispatch-tracker", "profiler" for torch's compiled loops, "cuda-allocator", or the analysis of a compiler, whose programs torch's allocator knows nothing of.
     """
 
@@ -106,7 +106,8 @@ def _by_tracker(
             peak_bytes=sum(program.peak_bytes for program in programs),
             forward_bytes=sum(program.forward_bytes for program in programs),
             left_bytes=None,
-            grid_bytes=grid_bytes(answer.grid),
+            # Programs have room for as many steps as there may be, however many there are.
+            grid_bytes=None if answer.grid is None else 0,
             method=programs[0].method,
         )
     return MemoryUse(

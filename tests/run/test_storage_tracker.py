@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from odebench.contract import ProgramMemory
 from odebench.numerics.storage_tracker import StorageTracker
 from odebench.run.memory_part import memory_use, passes
 from odebench.run.memory_profile import profile_memory
@@ -99,6 +100,21 @@ def test_a_leak_is_told(bench_of, monkeypatch):
         type(bench.solver), "solve", lambda self, *a, **k: kept.append(torch.ones(KIB)) or solve(self, *a, **k)
     )
     assert memory_use(bench).left_bytes == 1024
+
+
+def test_of_compiled_programs_the_memory_is_their_own_and_no_grid_is_taken_from_it(bench_of, monkeypatch):
+    bench = bench_of("honest", steps=8)
+    solve = type(bench.solver).solve
+
+    def told(*arguments, **named):
+        solution = solve(*arguments, **named)
+        solution.stats.memory = ProgramMemory(method="analysis", forward_peak_bytes=700, forward_bytes=300)
+        return solution
+
+    monkeypatch.setattr(type(bench.solver), "solve", told)
+    use = memory_use(bench)
+    assert (use.peak_bytes, use.forward_bytes, use.left_bytes, use.grid_bytes) == (700, 300, None, 0)
+    assert use.method == "analysis"
 
 
 def test_bytes_grow_with_the_steps_as_the_tape_does(bench_of):
