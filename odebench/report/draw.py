@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -121,14 +122,20 @@ def _across(chart: Chart) -> int:
     return min(len(chart.panels), 3 if len(chart.panels) > 4 or len(chart.panels) == 3 else 2)
 
 
+def _most_in_a_row(panel: Panel) -> int:
+    """How many series have a mark in the same category, at the most."""
+    rows = Counter(row for series in panel.series for row in {round(point.y) for point in series.points})
+    return max(rows.values(), default=0)
+
+
 def _panel_height(chart: Chart, across: int, width: float) -> float:
     """Height of a panel in inches: room for categories, for a legend of its own, else a pleasant shape."""
     if all(panel.image is not None for panel in chart.panels):
         return width + 0.1
     rows = max(len(panel.rows) for panel in chart.panels)
     if rows:
-        series = max(len(panel.series) for panel in chart.panels)
-        return 0.9 + rows * max(0.34, 0.12 * series + 0.16)
+        beside = max(_most_in_a_row(panel) for panel in chart.panels)
+        return 0.9 + rows * max(0.34, 0.12 * beside + 0.16)
     if chart.equal:
         return width - 0.3
     if chart.across == 1 and len(chart.panels) > 1:

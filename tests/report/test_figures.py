@@ -2,6 +2,7 @@
 
 import pytest
 
+from odebench.report import draw
 from odebench.report.chart import Chart, Extents, Skipped
 from odebench.report.figures import FAMILIES, gradient_error, memory, overview, roundtrip, times, work_precision
 from odebench.report.frame import frame_of
@@ -217,6 +218,16 @@ def test_times_compare_methods_on_the_grid_that_most_of_them_finished():
     (chart,) = charts(times.forward_and_backward, made)
     assert chart.panels[0].rows == ("rk4, 32 steps",)
     assert [panel.title for panel in chart.panels] == ["forward", "backward"]
+
+
+def test_rows_of_times_have_room_for_the_methods_that_stand_in_them_and_no_more():
+    made = gradients("direct") + gradients("anode") + gradients("step-checkpoint", solver="euler")
+    (chart,) = charts(times.forward_and_backward, made)
+    assert chart.panels[0].rows == ("euler, 128 steps", "rk4, 128 steps")
+    ys = {series.label: [point.y for point in series.points] for series in chart.panels[0].series}
+    assert ys["step-checkpoint"] == [0.0]
+    assert ys["anode"] == [pytest.approx(1 - 0.155)] and ys["direct"] == [pytest.approx(1 + 0.155)]
+    assert [draw._most_in_a_row(panel) for panel in chart.panels] == [2, 2]
 
 
 def test_a_round_trip_without_error_stands_at_the_rounding_unit():

@@ -71,17 +71,18 @@ def _one_grid_a_solver(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _series(rows: pd.DataFrame, name: str, places: list[str]) -> tuple[Series, ...]:
     """A series a gradient method; within a row of the chart the methods stand a little apart."""
-    methods = sorted(rows["gradient_label"].unique())
-    apart = 0.62 / max(len(methods), 2)
+    methods_of = {place: sorted(group["gradient_label"].unique()) for place, group in rows.groupby("place")}
+    apart = 0.62 / max(2, *map(len, methods_of.values()))
     made = []
-    for nth, method in enumerate(methods):
+    for method in sorted(rows["gradient_label"].unique()):
         points = []
         for place, group in rows[rows["gradient_label"] == method].groupby("place"):
             low, high = (_only(group[end]) for end in ends_of(name))
+            beside = methods_of[place]
             points.append(
                 Point(
                     x=float(group[name].median()),
-                    y=places.index(place) + (nth - (len(methods) - 1) / 2) * apart,
+                    y=places.index(place) + (beside.index(method) - (len(beside) - 1) / 2) * apart,
                     x_low=low,
                     x_high=high,
                     hollow=not group["timing_valid"].fillna(True).all(),
