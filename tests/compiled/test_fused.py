@@ -134,16 +134,58 @@ class Network(nn.Module):
         return functional.linear(hidden, self.last)
 
 
-@pytest.mark.parametrize("width", [11, 24])
-def test_a_network_is_a_kernel_forward_and_a_loop_backward(width, kernels, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("width", "batch", "ts", "how"),
+    [
+        pytest.param(11, 19, TWO, {"solver": "rk4", "steps": 5}, id="a block that is not full"),
+        pytest.param(24, 1100, TWO, {"solver": "heun", "steps": 3}, id="more blocks than parts"),
+        pytest.param(9, 5, FIVE, {"solver": "bosh3", "rtol": 1e-5}, id="with output times"),
+        pytest.param(9, 5, FIVE, {"solver": "rk4", "steps": 6, "gradient": "sqrt-checkpoint"}, id="in two levels"),
+    ],
+)
+def test_a_network_is_a_kernel_there_and_back(width, batch, ts, how, kernels) -> None:
+    y0 = torch.randn(batch, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(width))
+    solution = assert_same(Network(width), y0, ts, **how)
+    assert solution.stats.compiled_as == "kernel"
+    assert isinstance(kernels[-1], FusedReverse)
+
+
+class Stacked(nn.Module):
+    """Matrices that lie in one tensor, one of them used twice and transposed, and one that is frozen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(8)
+        draw = lambda *shape: torch.randn(*shape, dtype=torch.float64, generator=generator) / 4  # noqa: E731
+        self.both = nn.Parameter(draw(2, 9, 9))
+        self.frozen = nn.Parameter(draw(9, 10), requires_grad=False)
+        self.last = nn.Parameter(draw(10, 9))
+
+    def forward(self, t: Tensor, y: Tensor) -> Tensor:
+        hidden = torch.sin(y @ self.both[0]) @ self.both[1]
+        hidden = torch.cos(hidden @ self.both[0].T + t) @ self.both[0]
+        return torch.tanh(hidden @ self.frozen) @ self.last - y
+
+
+def test_matrices_of_one_tensor_share_its_gradient_and_frozen_ones_get_none(kernels) -> None:
+    field, gradients = Stacked(), []
+    y0 = torch.randn(7, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    for compiled in (True, False):
+        y = y0.clone().requires_grad_()
+        y1 = odebench.solve(field, y, TWO, solver="midpoint", steps=4, compile=compiled).y1
+        gradients.append(torch.autograd.grad(y1.square().sum(), [y, field.both, field.last]))
+    assert isinstance(kernels[-1], FusedReverse)
+    for one, other in zip(*gradients, strict=True):
+        assert distance(one, other) < 1e-13
+
+
+def test_a_field_whose_gradient_is_too_long_for_a_kernel_is_a_loop_there(kernels, monkeypatch) -> None:
     monkeypatch.setattr(program, "BACKEND", "aot_eager")
     monkeypatch.setattr(program, "OPTIONS", None)
-    y0 = torch.randn(19, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(width))
-    solution = assert_same(Network(width), y0, TWO, solver="rk4", steps=5)
-    assert solution.stats.compiled_as == "kernel and loop"
-    forward, backward = kernels
-    assert isinstance(forward, FusedReplay)
-    assert "products of matrices" in backward
+    monkeypatch.setattr("odebench.compiled.fused.expressions.MOST", 75)
+    y0 = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    assert assert_same(Network(9), y0, TWO, solver="heun", steps=3).stats.compiled_as == "kernel and loop"
+    assert kernels[-1] == "the field is too long"
 
 
 def test_threads_change_nothing(field) -> None:

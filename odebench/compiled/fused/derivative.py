@@ -6,23 +6,38 @@ Source: A. Griewank, A. Walther, "Evaluating Derivatives", 2nd ed., SIAM 2008, s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from odebench.compiled.fused.expressions import CONDITIONS, Builder, Expression, NotByRowError, ordered
+from odebench.compiled.fused.expressions import CONDITIONS, Builder, Expression, ordered
+
+
+@dataclass(frozen=True)
+class Outer:
+    """What a trajectory adds to the gradient of a matrix: the outer product of a vector and of the cotangents of its product with it.
+
+    Attributes:
+        given, bars: the vector, and the cotangents.
+        place: of the matrix: which tensor, where it begins there, how far its rows and its columns lie apart.
+    """
+
+    given: tuple[Expression, ...]
+    bars: tuple[Expression, ...]
+    place: tuple[int, ...]
+
 
 Rule = Callable[[Builder, Expression, Expression], Sequence[Expression | None]]
 
 
-def pulled_back(builder: Builder, results: Sequence[Expression], leaves: Sequence[Expression]) -> list[Expression]:
+def pulled_back(
+    builder: Builder, results: Sequence[Expression], leaves: Sequence[Expression], outers: list[Outer] | None = None
+) -> list[Expression]:
     """Σ cotangent_i · ∂results_i/∂leaf for each leaf; the cotangents are leaves "cotangent" of their own.
 
-    Raises:
-        NotByRowError: there is a product with a matrix.
+    Args:
+        outers: takes what belongs to the gradients of matrices; None where there are none.
     """
-    if any(expression.operation == "dense" for expression in ordered(results)):
-        raise NotByRowError(
-            "gradients of matrices are sums over trajectories, which the loops take as products of matrices"
-        )
     bars: dict[int, Expression] = {}
 
     def add(expression: Expression, bar: Expression | None) -> None:
@@ -32,7 +47,17 @@ def pulled_back(builder: Builder, results: Sequence[Expression], leaves: Sequenc
 
     for index, result in enumerate(results):
         add(result, builder.leaf("cotangent", index))
+    products = _products(results)
     for expression in reversed(ordered(results)):
+        if expression.operation == "dense":
+            columns = products[_product_of(expression)]
+            # The first of its columns is the last one that is met, when the cotangents of all are known.
+            if expression is columns[0]:
+                outer, shares = _of_product(builder, columns, bars)
+                outers.append(outer)
+                for argument, share in zip(outer.given, shares, strict=True):
+                    add(argument, share)
+            continue
         bar = bars.get(id(expression))
         if bar is not None and expression.arguments and expression.operation not in CONDITIONS:
             shares = RULES[expression.operation](builder, expression, bar)
@@ -40,6 +65,33 @@ def pulled_back(builder: Builder, results: Sequence[Expression], leaves: Sequenc
                 add(argument, share)
     zero = builder.constant(0.0)
     return [bars.get(id(leaf), zero) for leaf in leaves]
+
+
+def _product_of(column: Expression) -> tuple[Any, ...]:
+    """Of which product it is a column."""
+    return column.arguments, *column.place[:4]
+
+
+def _products(results: Sequence[Expression]) -> dict[tuple[Any, ...], list[Expression]]:
+    """The products of vectors and matrices, and those of their columns that are used, in order."""
+    found: dict[tuple[Any, ...], list[Expression]] = {}
+    for expression in ordered(results):
+        if expression.operation == "dense":
+            found.setdefault(_product_of(expression), []).append(expression)
+    return found
+
+
+def _of_product(
+    builder: Builder, columns: Sequence[Expression], bars: Mapping[int, Expression]
+) -> tuple[Outer, list[Expression]]:
+    """What a product adds to its matrix, and to the vector: the product of the cotangents and the transpose."""
+    tensor, start, down, along, _, count = columns[0].place
+    given, zero = columns[0].arguments, builder.constant(0.0)
+    places = {column.place[4]: bars.get(id(column), zero) for column in columns}
+    cotangents = tuple(places.get(n, zero) for n in range(count))
+    rows = len(given)
+    shares = [builder.dense(cotangents, tensor, start, along, down, n, rows) for n in range(rows)]
+    return Outer(given, cotangents, (tensor, start, down, along)), shares
 
 
 def _by_factor(factor: Callable[[Builder, Expression, Expression], Expression]) -> Rule:

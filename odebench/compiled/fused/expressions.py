@@ -14,8 +14,11 @@ class NotByRowError(Exception):
     """The field is not element-wise over trajectories, or has an operation that is not known here; the message says which."""
 
 
-class TooLongError(Exception):
+class TooLongError(NotByRowError):
     """There are more than `MOST` operations."""
+
+    def __init__(self) -> None:
+        super().__init__("the field is too long")
 
 
 @dataclass(frozen=True, eq=False)

@@ -200,6 +200,7 @@ class FusedReverse(_Fused):
     def __init__(self, function: Reverse, arguments: Sequence[Any]) -> None:
         super().__init__(function, False)
         self.run = self._made("reverse", arguments[0], arguments[6])
+        self._products = sum(matrix.rows * matrix.columns for matrix in self.rows.matrices)
         inside, tableau = function.emission.inside and function.outputs, function.solver.tableau
         ends = inside and (tableau.fsal or tableau.dense is None)
         self._evaluations = torch.full((), self.form.stages + ends, dtype=torch.int64)
@@ -222,6 +223,7 @@ class FusedReverse(_Fused):
             weights = weights_of(function.emission, self.lanes, given, cotangents, self.form.stored, cotangent)
         start = torch.empty_like(cotangent)
         sums = torch.empty(len(self.rows.tensors), dtype=torch.float64)
+        products = torch.empty(self._products, dtype=torch.float64)
         places, _held = self.addresses(tensors)
         self.run(
             (
@@ -236,12 +238,13 @@ class FusedReverse(_Fused):
                 0 if weights is None else weights.data_ptr(),
                 start.data_ptr(),
                 sums.data_ptr(),
+                products.data_ptr(),
                 *places,
             )
         )
-        return start, self._added(gradients, sums), self._evaluations
+        return start, self._added(gradients, sums, products), self._evaluations
 
-    def _added(self, gradients: Sequence[Tensor], sums: Tensor) -> tuple[Tensor, ...]:
+    def _added(self, gradients: Sequence[Tensor], sums: Tensor, products: Tensor) -> tuple[Tensor, ...]:
         """The sums over trajectories, added to the gradients of the tensors that they are of."""
         places = {index: n for n, index in enumerate(self.function.wanted)}
         totals = [gradient.clone(memory_format=torch.contiguous_format) for gradient in gradients]
@@ -253,4 +256,9 @@ class FusedReverse(_Fused):
             elements, numbers = zip(*pairs, strict=True)
             flat = totals[index].view(-1)
             flat[list(elements)] += sums[list(numbers)].to(flat.dtype)
+        for matrix in self.rows.matrices:
+            if matrix.tensor in places:
+                total, shape = totals[places[matrix.tensor]], (matrix.rows, matrix.columns)
+                part = products[matrix.begin : matrix.begin + matrix.rows * matrix.columns].view(shape).to(total.dtype)
+                total.as_strided(shape, (matrix.down, matrix.along), matrix.start).add_(part)
         return tuple(totals)

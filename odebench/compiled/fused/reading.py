@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from odebench.compiled.fused.expressions import Builder, Expression, NotByRowError, TooLongError
+from odebench.compiled.fused.expressions import Builder, Expression, NotByRowError
 
 MOST_WEIGHTS = 128 * 128
 """A tensor of more numbers than this is left to the loops: it does not stay near the processor."""
@@ -70,16 +70,13 @@ class Reading:
                 self._array(shape, lambda n, index=index: self._builder.leaf("tensor", index, n)), None
             )
         result = None
-        try:
-            for node in module.graph.nodes:
-                if node.op == "call_function":
-                    values[node] = self._operation(node, values)
-                elif node.op == "get_attr":
-                    values[node] = self._constant(getattr(module, node.target))
-                elif node.op == "output":
-                    result = torch.fx.map_arg(node.args[0], lambda n: values[n])
-        except TooLongError as cause:
-            raise NotByRowError("the field is too long") from cause
+        for node in module.graph.nodes:
+            if node.op == "call_function":
+                values[node] = self._operation(node, values)
+            elif node.op == "get_attr":
+                values[node] = self._constant(getattr(module, node.target))
+            elif node.op == "output":
+                result = torch.fx.map_arg(node.args[0], lambda n: values[n])
         if not isinstance(result, Value):
             raise NotByRowError("the field does not return a tensor")
         return tuple(np.broadcast_to(result.numbers, (1, *self._row)).reshape(-1))

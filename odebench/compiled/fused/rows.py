@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,6 +27,25 @@ BATCHES = 1009, 2003
 _TAKEN_APART = tuple(getattr(torch.ops.aten, name) for name in ("_softmax", "gelu", "leaky_relu", "silu"))
 
 
+class Matrix(NamedTuple):
+    """A matrix in one of the field's tensors.
+
+    Attributes:
+        tensor, start: in which it lies, and where it begins there.
+        down, along: how far its rows and its columns lie apart.
+        rows, columns: its shape.
+        begin: where its numbers begin among those of all matrices.
+    """
+
+    tensor: int
+    start: int
+    down: int
+    along: int
+    rows: int
+    columns: int
+    begin: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rows:
     """A field on one trajectory.
@@ -40,6 +59,19 @@ class Rows:
     builder: Builder
     derivative: tuple[Expression, ...]
     tensors: tuple[tuple[int, int], ...]
+
+    @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        """Those that vectors are multiplied by, each once; of tensors, parts of which are several, each part."""
+        found: dict[tuple[int, ...], tuple[int, int]] = {}
+        for e in ordered(self.derivative):
+            if e.operation == "dense":
+                found[e.place[:4]] = len(e.arguments), e.place[5]
+        made, begin = [], 0
+        for (tensor, start, down, along), (rows, columns) in sorted(found.items()):
+            made.append(Matrix(tensor, start, down, along, rows, columns, begin))
+            begin += rows * columns
+        return tuple(made)
 
     @property
     def has_matrices(self) -> bool:

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import torch
 
-from odebench.compiled.fused.derivative import pulled_back
+from odebench.compiled.fused.derivative import Outer, pulled_back
 from odebench.compiled.fused.expressions import Expression, ordered
 from odebench.compiled.fused.rows import Rows
 from odebench.numerics.interpolation import Terms, nonzero_terms
@@ -90,6 +90,7 @@ def _kernel(name: str) -> str:
 def _constants(dtype: torch.dtype, numbers: int, rows: Rows, form: StepForm, by_row: bool) -> str:
     # Several vectors of a small state at once: one alone waits for its own results.
     unroll = 4 if numbers <= 2 else 2 if numbers <= 8 else 1
+    matrices = sum(matrix.rows * matrix.columns for matrix in rows.matrices)
     arrays = 1 + max((e.place[0] for e in ordered(rows.derivative) if e.operation in ("tensor", "dense")), default=-1)
     if rows.has_matrices:
         unroll = 2  # sums of eight columns stay in registers
@@ -97,7 +98,7 @@ def _constants(dtype: torch.dtype, numbers: int, rows: Rows, form: StepForm, by_
         [
             f"using T = {_TYPES[dtype]};",
             f"constexpr int NUMBERS = {numbers}, TENSORS = {len(rows.tensors)}, STAGES = {form.stages}, STORED = {form.stored};",
-            f"constexpr int UNROLL = {unroll}, ARRAYS = {arrays};",
+            f"constexpr int UNROLL = {unroll}, ARRAYS = {arrays}, MATRICES = {matrices};",
             f"constexpr bool BY_ROW = {str(by_row).lower()}, TAKES_OVER = {str(form.takes_over).lower()};",
             f"constexpr double CLOSE = {CLOSE!r};",
         ]
@@ -126,13 +127,22 @@ def _field(rows: Rows) -> str:
 
 
 def _pull(rows: Rows) -> str:
-    """bar = Jᵀ·g; what belongs to the tensors is added to the sums."""
+    """`forward` is the field, and keeps what `pull` needs of it: that is computed once only where there are matrices, as other fields
+    cost less than to keep it. `pull` is bar = Jᵀ·g; what belongs to the tensors is added to the sums, and what belongs to matrices to
+    theirs."""
     leaves = [
         *(rows.builder.leaf("state", n) for n in range(len(rows.derivative))),
         *(rows.builder.leaf("tensor", *place) for place in rows.tensors),
     ]
-    results = pulled_back(rows.builder, rows.derivative, leaves)
-    lines = _statements(rows, results)
+    outers: list[Outer] = []
+    results = pulled_back(rows.builder, rows.derivative, leaves, outers)
+    needed = [*results, *(e for outer in outers for e in (*outer.given, *outer.bars))]
+    kept = _kept(rows, needed) if outers else []
+    before = _statements(rows, rows.derivative)
+    before += [f"  k[{n}] = {_name(rows, e)};" for n, e in enumerate(rows.derivative)]
+    before += [f"  s[{n}] = {_name(rows, e)};" for n, e in enumerate(kept)]
+    lines = [f"  const V& {_name(rows, e)} = s[{n}];" for n, e in enumerate(kept)]
+    lines += _statements(rows, needed, done=ordered(rows.derivative) if kept else ())
     for n, result in enumerate(results):
         own = n < len(rows.derivative)
         if own:
@@ -140,14 +150,43 @@ def _pull(rows: Rows) -> str:
         elif result.operation != "constant" or result.value:
             sum_ = f"sums[{n - len(rows.derivative)}]"
             lines.append(f"  {sum_} = {sum_} + {_name(rows, result)};")
-    return _function(
-        "void pull(const V& t, const Numbers& y, const Given& p, const Numbers& g, Numbers& bar, V* sums)", lines
+    begins = {matrix[:4]: matrix.begin for matrix in rows.matrices}
+    for outer in outers:
+        left, right = (", ".join(_name(rows, e) for e in vector) for vector in (outer.given, outer.bars))
+        shape = f"{len(outer.given)}, {len(outer.bars)}"
+        lines += [
+            "  {",
+            f"    const V left[] = {{{left}}}, right[] = {{{right}}};",
+            f"    outer<{shape}>(left, right, products + {begins[outer.place]});",
+            "  }",
+        ]
+    return "\n".join(
+        [
+            f"constexpr int KEPT = {len(kept)};",
+            _function("void forward(const V& t, const Numbers& y, const Given& p, Numbers& k, V* s)", before),
+            _function(
+                "void pull(const V& t, const Numbers& y, const Given& p, const V* s, const Numbers& g, Numbers& bar, V* sums, "
+                "Part* products)",
+                lines,
+            ),
+        ]
     )
 
 
-def _statements(rows: Rows, results: Iterable[Expression]) -> list[str]:
-    lines, products = [], {}
+def _kept(rows: Rows, needed: Sequence[Expression]) -> list[Expression]:
+    """What the way back uses of what the field computes."""
+    computed = {id(e): e for e in ordered(rows.derivative) if e.arguments}
+    used = {id(e) for e in needed}
+    used |= {id(a) for e in ordered(needed) if id(e) not in computed for a in e.arguments}
+    return [e for key, e in computed.items() if key in used]
+
+
+def _statements(rows: Rows, results: Iterable[Expression], done: Iterable[Expression] = ()) -> list[str]:
+    """What computes the results, but for what is done."""
+    lines, products, known = [], {}, {id(e) for e in done}
     for e in ordered(results):
+        if id(e) in known:
+            continue
         if e.operation == "dense":
             lines += _product(rows, e, products)
         elif e.arguments:
@@ -280,18 +319,20 @@ def _back(form: StepForm) -> str:
     section 3: the discrete adjoint of a Runge-Kutta step, stage by stage, from the last to the first.
     """
     tableau, stages, told = form.tableau, form.stages, form.told()
-    lines = ["  Numbers x[STAGES], k[STAGES], g[STAGES], m[STAGES], end, tail, part;"]
+    lines = ["  Numbers x[STAGES], k[STAGES], g[STAGES], m[STAGES], end, tail, part;", "  V s[STAGES][KEPT + 1];"]
     lines.append("  for (int i = 0; i < NUMBERS; ++i) x[0][i] = y[i];")
     for stage in range(stages):
         if stage:
             lines += _sum(f"x[{stage}]", "y", "k", nonzero_terms(tableau.a_floats[stage]))
-        if stage < stages - 1 or "tail" in told:
-            lines.append(f"  field(at.time({_number(tableau.c_floats[stage])}), x[{stage}], p, k[{stage}]);")
+        if stage == stages - 1 and "tail" not in told:
+            lines.append("  if (KEPT)")  # nobody asks for its derivative
+        lines.append(f"  forward(at.time({_number(tableau.c_floats[stage])}), x[{stage}], p, k[{stage}], s[{stage}]);")
     if "end" in told:
         lines.append(_each(f"bar[i] = bar[i] + told[{told.index('end')}][i];"))
     if "tail" in told:
         lines += _sum("end", "y", "k", nonzero_terms(tableau.b_floats))
-        lines.append(f"  pull(at.time(1.0), end, p, told[{told.index('tail')}], part, sums);")
+        lines += ["  V after[KEPT + 1];", "  if (KEPT) forward(at.time(1.0), end, p, tail, after);"]
+        lines.append(f"  pull(at.time(1.0), end, p, after, told[{told.index('tail')}], part, sums, products);")
         lines.append(_each("bar[i] = bar[i] + part[i];"))
     for stage in reversed(range(stages)):
         own = f"k[{stage}]"
@@ -304,13 +345,16 @@ def _back(form: StepForm) -> str:
         column = tuple((later, tableau.a_floats[later][stage]) for later in range(stage + 1, stages))
         lines += _sum(f"g[{stage}]", f"g[{stage}]", "m", tuple((n, a) for n, a in column if a))
         lines.append(
-            f"  pull(at.time({_number(tableau.c_floats[stage])}), x[{stage}], p, g[{stage}], m[{stage}], sums);"
+            f"  pull(at.time({_number(tableau.c_floats[stage])}), x[{stage}], p, s[{stage}], g[{stage}], m[{stage}], sums, products);"
         )
     for stage in range(stages):
         lines.append(_each(f"bar[i] = bar[i] + m[{stage}][i];"))
     if "y" in told:
         lines.append(_each(f"bar[i] = bar[i] + told[{told.index('y')}][i];"))
-    head = "void back(const Place& at, const Numbers& y, const Given& p, const Numbers (&told)[STORED], Numbers& bar, V* sums)"
+    head = (
+        "void back(const Place& at, const Numbers& y, const Given& p, const Numbers (&told)[STORED], Numbers& bar, V* sums, "
+        "Part* products)"
+    )
     return _function(head, lines)
 
 

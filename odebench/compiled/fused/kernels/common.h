@@ -12,6 +12,7 @@
 namespace {
 
 using V = at::vec::VectorizedN<T, UNROLL>;
+using Part = at::vec::Vectorized<T>;  // one of the UNROLL vectors of a V
 constexpr int64_t WIDTH = V::size();
 using Numbers = V[NUMBERS];
 
@@ -75,6 +76,35 @@ inline void times(const V* given, const T* matrix, V* found) {
 #pragma GCC unroll 8
         for (int n = 0; n < rest; ++n) sums[n] = fmadd(V(matrix[k * down + (first + n) * along]), given[k], sums[n]);
       for (int n = 0; n < rest; ++n) found[first + n] = sums[n];
+    }
+  }
+}
+
+// Adds the outer product of two vectors to sums over trajectories, of which lanes keep their own; some rows at once, so that a cotangent
+// that was loaded serves them all.
+template <int rows, int columns>
+inline void outer(const V* given, const V* bars, Part* sums) {
+  constexpr int most = 4;
+  for (int first = 0; first < rows; first += most) {
+    const int together = std::min(most, rows - first);
+    Part left[most][UNROLL], right[UNROLL];
+    for (int m = 0; m < together; ++m)
+      for (int u = 0; u < UNROLL; ++u) left[m][u] = given[first + m][u];
+    if (together == most) {
+      for (int n = 0; n < columns; ++n) {
+        for (int u = 0; u < UNROLL; ++u) right[u] = bars[n][u];
+#pragma GCC unroll 4
+        for (int m = 0; m < most; ++m) {
+          Part sum = sums[(first + m) * columns + n];
+          for (int u = 0; u < UNROLL; ++u) sum = fmadd(left[m][u], right[u], sum);
+          sums[(first + m) * columns + n] = sum;
+        }
+      }
+    } else {
+      for (int m = 0; m < together; ++m)
+        for (int n = 0; n < columns; ++n)
+          for (int u = 0; u < UNROLL; ++u)
+            sums[(first + m) * columns + n] = fmadd(left[m][u], bars[n][u], sums[(first + m) * columns + n]);
     }
   }
 }
