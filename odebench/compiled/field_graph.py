@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import re
 import warnings
@@ -231,26 +232,13 @@ def _check_derivatives(graph: FieldGraph, t: Tensor, leaves: Sequence[Tensor], t
 
 
 _captures: OrderedDict[Any, _Capture] = OrderedDict()
-_of_modules: WeakKeyDictionary[torch.nn.Module, dict[Any, _Capture]] = WeakKeyDictionary()
+_structures: WeakKeyDictionary[torch.nn.Module, tuple[Any, ...]] = WeakKeyDictionary()
 
 
 def _capture_of(field: Field) -> _Capture:
     """What makes the graphs of fields whose code is the same: they often differ in the tensors alone."""
     owner = getattr(field, "__self__", field)
-    if not isinstance(owner, torch.nn.Module):
-        return _capture_by((getattr(field, "__code__", None) or type(owner), getattr(field, "__func__", None)))
-    function = getattr(field, "__func__", None)
-    try:
-        # Modules are asked for their structure once: what changes in it later gets a new graph, as any other change does.
-        known = _of_modules.setdefault(owner, {})
-    except TypeError:  # it has an equality of its own, and no hash
-        known = {}
-    if function not in known:
-        known[function] = _capture_by((type(owner), function, _structure(owner)))
-    return known[function]
-
-
-def _capture_by(key: tuple[Any, ...]) -> _Capture:
+    key = (getattr(field, "__code__", None) or type(owner), getattr(field, "__func__", None), _structure(owner))
     if key not in _captures:
         _captures[key] = _Capture()
         if len(_captures) > MOST_FIELDS:
@@ -259,9 +247,18 @@ def _capture_by(key: tuple[Any, ...]) -> _Capture:
     return _captures[key]
 
 
-def _structure(owner: torch.nn.Module) -> tuple[Any, ...]:
+def _structure(owner: Any) -> Any:
     """What keeps fields of one class apart that are built differently: they would use up each other's graphs."""
-    return tuple((name, type(module)) for name, module in owner.named_modules())
+    if not isinstance(owner, torch.nn.Module):
+        return None
+    try:
+        # As it was when the field was first seen: what changes in it later gets a new graph, as any other change does.
+        return _structures[owner]
+    except (KeyError, TypeError):  # or it has an equality of its own, and no hash
+        written = tuple((name, type(module)) for name, module in owner.named_modules())
+    with contextlib.suppress(TypeError):
+        _structures[owner] = written
+    return written
 
 
 def _write_out_transposes(module: torch.fx.GraphModule) -> None:

@@ -135,6 +135,7 @@ def solve_adaptively(
 
 
 @functools.lru_cache(maxsize=128)
+@torch.inference_mode(False)  # kept for solves with a gradient too
 def _rows(count: int, stride: int, device: torch.device) -> Tensor:
     """In which row the state at the start of each step is stored: that of every `stride`-th one; the others in the last."""
     rows = torch.arange(count, device=device)
@@ -200,6 +201,7 @@ def lay(setting: Setting, ts: list[float], request: StepSize | Grid) -> Laid:
 
 
 @functools.lru_cache(maxsize=128)
+@torch.inference_mode(False)
 def _uniform(
     interpolates: bool, name: str, ts: tuple[float, ...], request: StepSize, device: torch.device, compiles: bool
 ) -> Laid:

@@ -67,7 +67,7 @@ def telling(form: str, run: Callable[..., Any]) -> Callable[..., Any]:
     """A program that says what it runs as, as those do that are compiled where they are called."""
 
     def call(*arguments: Any) -> Any:
-        Watch.forms.add(form)
+        Watch.ran(form)
         return run(*arguments)
 
     return call

@@ -133,8 +133,7 @@ class CompiledSolver:
             CompileError: what is asked for was not compiled: another kind of steps or output times, dtype or shape of the state.
             GridError, DivergedError: as `odebench.solve`.
         """
-        before = Watch.seconds
-        Watch.forms.clear()
+        before = Watch.begin()
         if request is None:
             batch = "per-sample" if self._setting.lanes.by_row else "joint"
             steps_given = steps is not None or step_size is not None

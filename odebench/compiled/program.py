@@ -48,14 +48,23 @@ class Program:
         self.form: str | None = None
 
     def __call__(self, *arguments: Any) -> Any:
-        if self.form == "kernel":
-            with torch.no_grad():
+        with torch.no_grad():
+            if self._run is None:
+                result = self._first(arguments)
+            elif self.form == "kernel":
                 result = self._run(*arguments)
-        else:
-            with torch.no_grad(), Watch():
-                result = self._first(arguments) if self._run is None else self._run(*arguments)
-        Watch.forms.add(self.form)
+            else:
+                result = self._again(arguments)
+        Watch.ran(self.form)
         return result
+
+    def _again(self, arguments: tuple[Any, ...]) -> Any:
+        """A later call of what was compiled, which may have to be compiled for other shapes."""
+        try:
+            with Watch():
+                return self._run(*arguments)
+        except torch._dynamo.exc.TorchDynamoException as cause:
+            raise CompileError(f"The solve cannot be compiled for these shapes: {told(cause)}") from cause
 
     def _first(self, arguments: tuple[Any, ...]) -> Any:
         """The first call of the best that can be made."""
@@ -69,11 +78,13 @@ class Program:
                 self._run, self.form = kernel, "kernel"
                 return result
         reason: Exception | None = None
-        with numbers_are_constant(), warnings.catch_warnings():
+        with Watch(), numbers_are_constant(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # those of the compiler about itself
             for form, run in self._forms(_on_cuda(arguments)):
                 try:
                     result = run(*arguments)
+                except (MemoryError, torch.OutOfMemoryError):
+                    raise  # which says nothing of the program
                 except Exception as cause:  # noqa: BLE001 - whatever a compiler raises
                     reason = reason or cause
                 else:

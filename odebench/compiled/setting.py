@@ -176,7 +176,8 @@ def _begun(y0: State, leaves: tuple[Tensor, ...], first: float, by_row: bool) ->
         )
     if not all(leaf.numel() for leaf in leaves):
         raise CompileError("The state has no elements, so that there is nothing to compile. Solve without compile.")
-    start = torch.full((), first, dtype=time_dtype(leaves[0].dtype), device=leaves[0].device)
+    with torch.inference_mode(False):  # kept for solves with a gradient too
+        start = torch.full((), first, dtype=time_dtype(leaves[0].dtype), device=leaves[0].device)
     begun = _Begun(form, packing, start)
     remember(_known, (form, first), begun)
     return begun

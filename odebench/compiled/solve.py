@@ -42,8 +42,7 @@ def solve_compiled(
     Raises:
         CompileError: the solver, the gradient method or the field has no compiled form.
     """
-    times, before = checked_times(ts), Watch.seconds
-    Watch.forms.clear()
+    times, before = checked_times(ts), Watch.begin()
     setting = setting_of(solver, field, y0, times, request)
     leaves = y0 if isinstance(y0, tuple) else (y0,)
     wanted = tuple(index for index, tensor in enumerate(setting.tensors) if getattr(tensor, "requires_grad", False))
@@ -112,8 +111,7 @@ class _Compiled(torch.autograd.Function):
         ]
         packing = call.setting.packing
         packed = packing.pack_outputs(cotangents if packing.is_tuple else cotangents[0])
-        before = Watch.seconds
-        Watch.forms.clear()
+        before = Watch.begin()
         start, gradients = _Backward(call, stretches, packed).run()
         Watch.tell(call.stats, before)
         leaves = packing.unpack(start)

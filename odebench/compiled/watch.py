@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import ClassVar
 
@@ -9,19 +10,28 @@ from odebench.contract import Stats
 
 
 class Watch:
-    """Counts the seconds of what is compiled while it is open, in `Watch.seconds`; what only runs costs none.
-
-    Programs add to `Watch.forms` what they run as.
-    """
+    """Counts the seconds of what is compiled while it is open, in `Watch.seconds`; what only runs costs none."""
 
     seconds: ClassVar[float] = 0.0
-    forms: ClassVar[set[str]] = set()
+    _here: ClassVar[threading.local] = threading.local()
+
+    @classmethod
+    def begin(cls) -> float:
+        """A solve, or its way back, begins in this thread: what ran before is not its own. The seconds until now."""
+        cls._here.forms = set()
+        return cls.seconds
+
+    @classmethod
+    def ran(cls, form: str) -> None:
+        """A program says what it ran as."""
+        if hasattr(cls._here, "forms"):
+            cls._here.forms.add(form)
 
     @classmethod
     def tell(cls, stats: Stats, before: float) -> None:
         """Note in `stats` what ran, and the seconds of compilation since there were `before`."""
-        forms = {*cls.forms, *(stats.compiled_as or "").split(" and ")} - {""}
-        stats.compiled, stats.compiled_as = True, " and ".join(sorted(forms))
+        forms = {*cls._here.forms, *(stats.compiled_as or "").split(" and ")} - {""}
+        stats.compiled, stats.compiled_as = True, " and ".join(sorted(forms)) or None
         stats.compile_s += cls.seconds - before
 
     def __enter__(self) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import gc
+import types
 import warnings
+import weakref
 
 import pytest
 import torch
@@ -38,6 +42,60 @@ def test_one_solve_is_the_field_and_one_graph_without_a_break(y0) -> None:
     assert graphs_made(call) == 2
     assert not counters["graph_break"]
     assert graphs_made(call) == 0
+
+
+def test_what_is_kept_from_inference_serves_a_gradient_too(field, y0) -> None:
+    for steps in (7, None):
+        how = {"steps": steps, "solver": "heun"} if steps else {"rtol": 1e-3, "solver": "bosh3"}
+        with torch.inference_mode():
+            first = odebench.solve(field, y0, TWO, compile=True, **how).y1
+        x = y0.clone().requires_grad_()
+        second = odebench.solve(field, x, TWO, compile=True, **how).y1
+        (gradient,) = torch.autograd.grad(second.sum(), x)
+        assert torch.equal(first, second.detach()) and bool(gradient.isfinite().all())
+
+
+def test_a_module_whose_field_closes_over_it_is_not_kept(y0, monkeypatch) -> None:
+    monkeypatch.setattr("odebench.compiled.field_graph.MOST_FIELDS", 1)
+    alive = weakref.WeakSet()
+
+    def solve(field: nn.Module) -> None:
+        field.flow = types.MethodType(lambda self, t, y: -y * field.speed, field)
+        alive.add(field)
+        with torch.no_grad():
+            odebench.solve(field.flow, y0, TWO, solver="euler", steps=2, compile=True)
+
+    for _ in range(4):
+        solve(Turning())
+        torch._dynamo.reset()
+    gc.collect()
+    assert len(alive) <= 1
+
+
+def test_what_two_threads_solve_is_told_apart(field, y0) -> None:
+    def solve(_: int) -> str:
+        with torch.no_grad():
+            return odebench.solve(field, y0, TWO, solver="euler", steps=2, compile=True).stats.compiled_as
+
+    solve(0)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(solve, range(200))) == {"loop"}
+
+
+def test_want_of_memory_does_not_change_what_is_compiled(y0, monkeypatch) -> None:
+    def no_memory(function, options):
+        def run(*arguments):
+            raise torch.OutOfMemoryError("none left")
+
+        return run
+
+    field = lambda t, y: y.roll(1, 0) - y  # noqa: E731
+    with torch.no_grad(), monkeypatch.context() as patch:
+        patch.setattr("odebench.compiled.program._compiled", no_memory)
+        with pytest.raises(torch.OutOfMemoryError):
+            odebench.solve(field, y0, TWO, solver="euler", steps=2, compile=True)
+    with torch.no_grad():
+        assert odebench.solve(field, y0, TWO, solver="euler", steps=2, compile=True).stats.compiled_as == "loop"
 
 
 def test_batches_of_all_sizes_tolerances_spans_and_weights_share_one_compilation(field) -> None:

@@ -179,6 +179,29 @@ def test_matrices_of_one_tensor_share_its_gradient_and_frozen_ones_get_none(kern
         assert distance(one, other) < 1e-13
 
 
+MATRICES = {
+    "two shapes from one place, columns": lambda y, w: torch.tanh(y @ w[:, :9]) + (y @ w)[:, 9:],
+    "two shapes from one place, rows": lambda y, w: torch.tanh(y @ w)[:, :9] + (y[:, :5] @ w[:5])[:, 9:],
+    "flipped": lambda y, w: y @ w[:, :9].flip(0),
+    "one row again and again": lambda y, w: torch.sin(y @ w[:1, :9].expand(9, 9)),
+    "diagonals": lambda y, w: y @ torch.stack([w.reshape(-1)[9 - n : 18 - n] for n in range(9)]),
+}
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_matrices_may_lie_in_any_way_in_their_tensor(name, kernels) -> None:
+    weight = torch.randn(9, 18, dtype=torch.float64, generator=torch.Generator().manual_seed(6)) / 3
+    y0, found = torch.randn(7, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(2)), []
+    rule = MATRICES[name]
+    for compiled in (True, False):
+        y, w = y0.clone().requires_grad_(), weight.clone().requires_grad_()
+        solution = odebench.solve(lambda t, y, w=w: rule(y, w) - y, y, TWO, solver="heun", steps=3, compile=compiled)
+        found.append((solution.y1.detach(), *torch.autograd.grad(solution.y1.square().sum(), [y, w])))
+    assert isinstance(kernels[-1], FusedReverse)
+    for one, other in zip(*found, strict=True):
+        assert distance(one, other) < 1e-13
+
+
 def test_a_field_whose_gradient_is_too_long_for_a_kernel_is_a_loop_there(kernels, monkeypatch) -> None:
     monkeypatch.setattr(program, "BACKEND", "aot_eager")
     monkeypatch.setattr(program, "OPTIONS", None)

@@ -173,7 +173,7 @@ def test_of_many_solvers_the_overview_shows_those_that_need_the_fewest_evaluatio
     shown = [series.label for series in chart.panels[0].series]
     # Ahead are 0 to 4, which reach the five errors first; without them 5 to 9, and then 10 and 11.
     assert shown == [f"solver-{n:02}" for n in range(12)]
-    assert "9 solvers that need more for the same error are left out; see those below." in chart.notes
+    assert "9 more solvers below." in chart.notes
 
 
 def test_the_overview_prefers_fixed_grids_and_takes_tolerances_where_there_are_none():

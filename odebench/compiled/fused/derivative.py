@@ -19,7 +19,8 @@ class Outer:
 
     Attributes:
         given, bars: the vector, and the cotangents.
-        place: of the matrix: which tensor, where it begins there, how far its rows and its columns lie apart.
+        place: of the matrix: which tensor, where it begins there, how far its rows and its columns lie apart, and how many there are
+            of both.
     """
 
     given: tuple[Expression, ...]
@@ -69,7 +70,7 @@ def pulled_back(
 
 def _product_of(column: Expression) -> tuple[Any, ...]:
     """Of which product it is a column."""
-    return column.arguments, *column.place[:4]
+    return column.arguments, *column.place[:4], column.place[5]
 
 
 def _products(results: Sequence[Expression]) -> dict[tuple[Any, ...], list[Expression]]:
@@ -91,7 +92,7 @@ def _of_product(
     cotangents = tuple(places.get(n, zero) for n in range(count))
     rows = len(given)
     shares = [builder.dense(cotangents, tensor, start, along, down, n, rows) for n in range(rows)]
-    return Outer(given, cotangents, (tensor, start, down, along)), shares
+    return Outer(given, cotangents, (tensor, start, down, along, rows, count)), shares
 
 
 def _by_factor(factor: Callable[[Builder, Expression, Expression], Expression]) -> Rule:

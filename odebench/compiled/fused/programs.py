@@ -258,7 +258,10 @@ class FusedReverse(_Fused):
             flat[list(elements)] += sums[list(numbers)].to(flat.dtype)
         for matrix in self.rows.matrices:
             if matrix.tensor in places:
-                total, shape = totals[places[matrix.tensor]], (matrix.rows, matrix.columns)
-                part = products[matrix.begin : matrix.begin + matrix.rows * matrix.columns].view(shape).to(total.dtype)
-                total.as_strided(shape, (matrix.down, matrix.along), matrix.start).add_(part)
+                total = totals[places[matrix.tensor]].view(-1)
+                part = products[matrix.begin : matrix.begin + matrix.rows * matrix.columns].to(total.dtype)
+                down, along = torch.arange(matrix.rows), torch.arange(matrix.columns)
+                # Which may be the same for several, of a matrix that repeats its numbers.
+                elements = matrix.start + matrix.down * down[:, None] + matrix.along * along
+                total.index_add_(0, elements.reshape(-1), part)
         return tuple(totals)

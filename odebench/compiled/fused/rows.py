@@ -63,14 +63,12 @@ class Rows:
     @property
     def matrices(self) -> tuple[Matrix, ...]:
         """Those that vectors are multiplied by, each once; of tensors, parts of which are several, each part."""
-        found: dict[tuple[int, ...], tuple[int, int]] = {}
-        for e in ordered(self.derivative):
-            if e.operation == "dense":
-                found[e.place[:4]] = len(e.arguments), e.place[5]
+        products = [e for e in ordered(self.derivative) if e.operation == "dense"]
         made, begin = [], 0
-        for (tensor, start, down, along), (rows, columns) in sorted(found.items()):
-            made.append(Matrix(tensor, start, down, along, rows, columns, begin))
-            begin += rows * columns
+        for place in sorted({(*e.place[:4], len(e.arguments), e.place[5]) for e in products}):
+            matrix = Matrix(*place, begin)
+            made.append(matrix)
+            begin += matrix.rows * matrix.columns
         return tuple(made)
 
     @property

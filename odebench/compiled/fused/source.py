@@ -150,7 +150,7 @@ def _pull(rows: Rows) -> str:
         elif result.operation != "constant" or result.value:
             sum_ = f"sums[{n - len(rows.derivative)}]"
             lines.append(f"  {sum_} = {sum_} + {_name(rows, result)};")
-    begins = {matrix[:4]: matrix.begin for matrix in rows.matrices}
+    begins = {matrix[:6]: matrix.begin for matrix in rows.matrices}
     for outer in outers:
         left, right = (", ".join(_name(rows, e) for e in vector) for vector in (outer.given, outer.bars))
         shape = f"{len(outer.given)}, {len(outer.bars)}"
@@ -197,7 +197,7 @@ def _statements(rows: Rows, results: Iterable[Expression], done: Iterable[Expres
 def _product(rows: Rows, e: Expression, products: dict[tuple, int]) -> list[str]:
     """One element of a vector times a matrix; the first that is met computes all."""
     tensor, start, down, along, column, columns = e.place
-    key = (e.arguments, tensor, start, down, along)
+    key = (e.arguments, tensor, start, down, along, columns)
     lines = []
     if key not in products:
         products[key] = n = len(products)

@@ -52,7 +52,7 @@ def overview(frame: pd.DataFrame) -> list[Chart]:
         shown = set(methods["gradient_label"])
         absent = sorted(set(asked.loc[asked["outcome"] != UNSUPPORTED, "gradient_label"]) - shown)
         said = [f"Not in this figure: {', '.join(absent)}; see those below."] if absent else []
-        said += [f"{behind} solvers that need more for the same error are left out; see those below."] if behind else []
+        said += [f"{behind} more solver{'s' * (behind > 1)} below."] if behind else []
         said += at_floor(solvers, ["error_final"]) + at_floor(methods, ["grad_error_discrete"])
         made.append(
             Chart(
@@ -80,6 +80,8 @@ def _foremost(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
         ordered = left.sort_values(["nfe_forward", "error_final"], kind="stable")
         best = ordered["error_final"].cummin().shift(fill_value=float("inf"))
         ahead = list(dict.fromkeys(ordered.loc[ordered["error_final"] < best, "solver_label"]))
+        if not ahead:  # what is left has no finite error
+            break
         chosen += ahead
         left = left[~left["solver_label"].isin(ahead)]
     chosen = chosen[:MOST_SOLVERS]

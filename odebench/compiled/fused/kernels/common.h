@@ -1,6 +1,7 @@
 // What all kernels share. Before it stand, for each field and solver:
 //   T (the numbers' type), NUMBERS (of one trajectory), TENSORS (numbers that the field reads of its tensors), STAGES, STORED
-//   (tensors stored of a step with output times), UNROLL, BY_ROW (whether each trajectory has steps of its own), TAKES_OVER
+//   (tensors stored of a step with output times), UNROLL, ARRAYS (tensors that are read), MATRICES (numbers of the matrices that
+//   vectors are multiplied by), BY_ROW (whether each trajectory has steps of its own), TAKES_OVER
 //   (whether the derivative at the end of a step is the next one's first stage).
 #include <ATen/cpu/vec/vec.h>
 
