@@ -7,6 +7,7 @@ import gc
 import types
 import warnings
 import weakref
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -57,6 +58,7 @@ def test_what_is_kept_from_inference_serves_a_gradient_too(field, y0) -> None:
 
 def test_a_module_whose_field_closes_over_it_is_not_kept(y0, monkeypatch) -> None:
     monkeypatch.setattr("odebench.compiled.field_graph.MOST_FIELDS", 1)
+    monkeypatch.setattr("odebench.compiled.field_graph._captures", OrderedDict())
     alive = weakref.WeakSet()
 
     def solve(field: nn.Module) -> None:
