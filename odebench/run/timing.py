@@ -103,8 +103,8 @@ def measure(request: Request, bench: Bench, folder: Path) -> dict[str, Any]:
 def hold_memory() -> None:
     """Free a large block once: from then on glibc keeps what is freed, as in every process that has met large tensors.
 
-    Until then it gives blocks of a megabyte back to the system and asks for them again, and the page faults of that, a fifth of the
-    time of a network 512 wide, fall on the bare field and on solves as chance has it.
+    Until then it gives blocks of a megabyte back to the system and asks for them again, and the page faults of that fall on the bare
+    field and on solves as chance has it.
     """
     torch.empty(_HELD_BYTES, dtype=torch.uint8)
 
